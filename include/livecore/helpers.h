@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the C shims in rust/helpers/ offer to rust/sys/. Both compilers read
+ * this file: C for the definitions, bindgen for the declarations. Nothing
+ * outside rust/sys/ may use it.
+ */
+#ifndef _LIVECORE_HELPERS_H
+#define _LIVECORE_HELPERS_H
+
+#include <linux/fs.h>
+#include <linux/mm_types.h>
+#include <linux/sched.h>
+#include <linux/task_work.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+/* symbols.c: the kernel as it is, found and checked at load. */
+
+/* A structure member that we rely on, to be compared with the kernel's BTF. */
+struct livecore_layout {
+	const char *type;
+	const char *member;
+	unsigned int offset;
+};
+
+unsigned long livecore_resolve(const char *name);
+const struct livecore_layout *livecore_layouts(unsigned int *count);
+
+/* unexported.c: functions that only a static call may reach. */
+void livecore_set_task_work_cancel(unsigned long address);
+bool livecore_task_work_cancel(struct task_struct *task, struct callback_head *work);
+
+/* module.c: references to this module. */
+bool livecore_module_tryget(void);
+void livecore_module_get(void);
+void livecore_module_put(void);
+
+/* pident.c: the entry `core` in /proc/<pid>/. */
+
+/* The enlarged table and all that it points to; one per load, never freed. */
+struct livecore_pident;
+
+int livecore_pident_hook(unsigned long table, unsigned long lookup,
+			 unsigned long readdir);
+void livecore_pident_unhook(void);
+struct livecore_pident *livecore_pident_create(const struct file_operations *fops);
+int livecore_pident_learn(void);
+void livecore_pident_publish(struct livecore_pident *pident);
+int livecore_pident_selftest(const struct livecore_pident *pident);
+void livecore_pident_retire(struct livecore_pident *pident);
+
+/* dentries.c */
+void livecore_drop_core_dentries(void);
+
+/* procfs.c: what a file below /proc/<pid>/ stands for. */
+struct task_struct *livecore_proc_task(struct file *file);
+struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task);
+void livecore_file_set_size(struct file *file, loff_t size);
+
+/* threads.c */
+
+/* What the notes say of one thread; pids in @ns, times in nanoseconds. */
+struct livecore_thread_info {
+	int pid, ppid, pgrp, sid;
+	unsigned long sigpend, sighold;
+	u64 utime, stime, cutime, cstime;
+};
+
+/* What NT_PRPSINFO says of the process. */
+struct livecore_process_info {
+	int pid, ppid, pgrp, sid;
+	unsigned int uid, gid;
+	unsigned long flags;
+	int nice;
+	unsigned int state;
+	char comm[16];
+};
+
+unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
+			      unsigned int max);
+void livecore_thread_info(struct task_struct *task, struct livecore_thread_info *info);
+void livecore_process_info(struct task_struct *any, struct livecore_process_info *info);
+struct mm_struct *livecore_task_mm(struct task_struct *task);
+bool livecore_current_unparkable(void);
+bool livecore_task_is_user_worker(struct task_struct *task);
+bool livecore_fatal_signal_pending(void);
+bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group);
+
+/* registers.c */
+
+/* A struct user_regset_view. */
+struct livecore_view;
+
+/* One register set of a view, as the kernel's dumper names it. */
+struct livecore_regset {
+	unsigned int note_type;
+	unsigned int size;
+	const char *note_name;
+};
+
+const struct livecore_view *livecore_view(struct task_struct *task);
+unsigned int livecore_view_machine(const struct livecore_view *view);
+unsigned int livecore_view_count(const struct livecore_view *view);
+void livecore_view_describe(const struct livecore_view *view, unsigned int index,
+			    struct livecore_regset *out);
+int livecore_regset_get(const struct livecore_view *view, unsigned int index,
+			struct task_struct *task, void *data, unsigned int size);
+bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags);
+void livecore_unlock_blocked(struct task_struct *task, unsigned long flags);
+
+/* park.c */
+int livecore_park(struct wait_queue_head *queue, const bool *open);
+void livecore_init_waitqueue(struct wait_queue_head *queue);
+void livecore_wake_all(struct wait_queue_head *queue);
+long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
+			    unsigned int timeout_ms);
+
+/* memory.c */
+#define LIVECORE_MAP_READ		0x0001
+#define LIVECORE_MAP_WRITE		0x0002
+#define LIVECORE_MAP_EXEC		0x0004
+#define LIVECORE_MAP_SHARED		0x0008
+#define LIVECORE_MAP_ANON		0x0010 /* has private pages of its own */
+#define LIVECORE_MAP_FILE		0x0020
+#define LIVECORE_MAP_UNLINKED		0x0040 /* the file has no name any more */
+#define LIVECORE_MAP_EXEC_FILE		0x0080 /* the file's mode has an x bit */
+#define LIVECORE_MAP_DONTDUMP		0x0100
+#define LIVECORE_MAP_IO			0x0200
+#define LIVECORE_MAP_HUGETLB		0x0400
+#define LIVECORE_MAP_DAX		0x0800
+#define LIVECORE_MAP_SPECIAL		0x1000 /* vdso and the like: always dumped */
+
+struct livecore_mapping {
+	unsigned long start;
+	unsigned long end;
+	unsigned long pgoff;
+	struct file *file;
+	unsigned int traits;
+};
+
+long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsigned long max);
+unsigned long livecore_mm_map_count(struct mm_struct *mm);
+unsigned long livecore_mm_dump_filter(struct mm_struct *mm);
+void livecore_mm_args(struct mm_struct *mm, unsigned long *start, unsigned long *end);
+const unsigned long *livecore_mm_auxv(struct mm_struct *mm, unsigned int *words);
+long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
+			struct page **pages);
+void livecore_put_page(struct page *page);
+void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len);
+
+/* tracepoints.c */
+void livecore_tracepoint_synchronize(void);
+
+/* registry.c: the one lock of the registry of dumps. */
+unsigned long livecore_registry_lock(void);
+void livecore_registry_unlock(unsigned long flags);
+
+/* workqueue.c: the module's workqueue, and the tick of the watchdog. */
+struct workqueue_struct *livecore_alloc_workqueue(void);
+void livecore_watchdog_init(work_func_t tick);
+void livecore_watchdog_kick(unsigned int delay_ms);
+void livecore_watchdog_stop(void);
+
+#endif /* _LIVECORE_HELPERS_H */

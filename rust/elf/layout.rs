@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where everything is in the file, and what is at a file position.
+//!
+//! ```text
+//! Ehdr | PT_NOTE | PT_LOAD … | notes | pad | data … | (Shdr)
+//! ```
+//!
+//! Everything up to the data is the head, a block of bytes; the data is never copied, but
+//! read from the process by address.
+
+use super::{
+    header::{
+        write_extended_numbering, Header, ProgramHeader, EHDR_SIZE, PHDR_SIZE, PN_XNUM, SHDR_SIZE,
+    },
+    Writer, PAGE_SIZE,
+};
+use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, prelude::*};
+
+/// A mapping, as the file has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment {
+    /// `PF_*`.
+    pub(crate) flags: u32,
+    /// Its address, and its size in the process, in bytes.
+    pub(crate) vaddr: u64,
+    pub(crate) memsz: u64,
+    /// How much of it is in the file, from its start, in bytes; a multiple of the page size.
+    pub(crate) filesz: u64,
+}
+
+/// A stretch of data in the file.
+struct Stretch {
+    offset: u64,
+    vaddr: u64,
+    size: u64,
+}
+
+/// What is at a file position.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Region<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// `size` bytes of the process, from `vaddr`.
+    Memory { vaddr: u64, size: u64 },
+    /// Nothing: the file ends.
+    End,
+}
+
+/// A whole core file, but for the memory.
+pub(crate) struct Image {
+    head: KVVec<u8>,
+    stretches: KVVec<Stretch>,
+    tail: KVVec<u8>,
+    tail_offset: u64,
+}
+
+impl Image {
+    /// Lays out a core: `notes` are complete, `segments` in the order of their addresses.
+    ///
+    /// Fails with `ENOMEM`, or `EOVERFLOW` where the sizes do not add up to a file.
+    pub(crate) fn new(machine: u16, notes: &[u8], segments: &[Segment]) -> Result<Self> {
+        let count = segments.len() as u64 + 1;
+        let notes_offset = EHDR_SIZE + PHDR_SIZE * count;
+        let notes_size = notes.len() as u64;
+        let data_offset = (notes_offset + notes_size)
+            .checked_next_multiple_of(PAGE_SIZE)
+            .ok_or(EOVERFLOW)?;
+
+        let mut head = Writer::new();
+        head.reserve(usize::try_from(data_offset)?)?;
+
+        let mut end = data_offset;
+        for segment in segments {
+            end = end.checked_add(segment.filesz).ok_or(EOVERFLOW)?;
+        }
+        i64::try_from(end.saturating_add(SHDR_SIZE)).map_err(|_| EOVERFLOW)?;
+        let extended = count >= PN_XNUM;
+        Header {
+            machine,
+            segments: count,
+            section_header: extended.then_some(end),
+        }
+        .write(&mut head)?;
+
+        ProgramHeader::note(notes_offset, notes_size).write(&mut head)?;
+        let mut stretches = KVVec::with_capacity(segments.len(), GFP_KERNEL_ACCOUNT)?;
+        let mut offset = data_offset;
+        for s in segments {
+            ProgramHeader::load(s.flags, s.vaddr, s.memsz, offset, s.filesz).write(&mut head)?;
+            if s.filesz > 0 {
+                let stretch = Stretch {
+                    offset,
+                    vaddr: s.vaddr,
+                    size: s.filesz,
+                };
+                stretches.push(stretch, GFP_KERNEL_ACCOUNT)?;
+            }
+            offset += s.filesz;
+        }
+        head.bytes(notes)?;
+        head.align(PAGE_SIZE as usize)?;
+
+        let mut tail = Writer::new();
+        if extended {
+            write_extended_numbering(&mut tail, count)?;
+        }
+        Ok(Self {
+            head: head.into_bytes(),
+            stretches,
+            tail: tail.into_bytes(),
+            tail_offset: end,
+        })
+    }
+
+    /// The file's size, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.tail_offset + self.tail.len() as u64
+    }
+
+    /// What is at `position`, up to the end of that region.
+    pub(crate) fn at(&self, position: u64) -> Region<'_> {
+        let after = |bytes: &'_ [u8], start: u64| -> Option<usize> {
+            let skip = usize::try_from(position.checked_sub(start)?).ok()?;
+            (skip < bytes.len()).then_some(skip)
+        };
+
+        if let Some(skip) = after(&self.head, 0) {
+            return Region::Bytes(self.head.get(skip..).unwrap_or(&[]));
+        }
+        if let Some(skip) = after(&self.tail, self.tail_offset) {
+            return Region::Bytes(self.tail.get(skip..).unwrap_or(&[]));
+        }
+        let index = self.stretches.partition_point(|s| s.offset + s.size <= position);
+        match self.stretches.get(index) {
+            Some(s) if s.offset <= position => Region::Memory {
+                vaddr: s.vaddr + (position - s.offset),
+                size: s.size - (position - s.offset),
+            },
+            _ => Region::End,
+        }
+    }
+}
+
+#[kernel::prelude::kunit_tests(livecore_elf_layout)]
+mod tests {
+    use super::*;
+
+    fn segment(vaddr: u64, memsz: u64, filesz: u64) -> Segment {
+        Segment {
+            flags: 4,
+            vaddr,
+            memsz,
+            filesz,
+        }
+    }
+
+    fn three() -> Result<Image> {
+        Image::new(
+            62,
+            &[0xab; 100],
+            &[
+                segment(0x10000, 0x3000, 0x3000),
+                segment(0x20000, 0x5000, 0),
+                segment(0x30000, 0x4000, 0x1000),
+            ],
+        )
+    }
+
+    #[test]
+    fn head_is_padded_to_a_page() -> Result {
+        let image = three()?;
+        assert_eq!(image.head.len(), 4096);
+        let notes = (EHDR_SIZE + 4 * PHDR_SIZE) as usize;
+        assert!(image.head[notes..notes + 100].iter().all(|b| *b == 0xab));
+        assert!(image.head[notes + 100..].iter().all(|b| *b == 0));
+        assert_eq!(image.size(), 4096 + 0x4000);
+        Ok(())
+    }
+
+    #[test]
+    fn positions_map_to_addresses() -> Result {
+        let image = three()?;
+        let memory = |vaddr, size| Region::Memory { vaddr, size };
+        assert!(image.at(4096) == memory(0x10000, 0x3000));
+        assert!(image.at(4096 + 0x2fff) == memory(0x12fff, 1));
+        // The second has nothing in the file: the third follows the first.
+        assert!(image.at(4096 + 0x3000) == memory(0x30000, 0x1000));
+        assert!(image.at(4096 + 0x3fff) == memory(0x30fff, 1));
+        assert!(image.at(4096 + 0x4000) == Region::End);
+        assert!(image.at(u64::MAX) == Region::End);
+        Ok(())
+    }
+
+    #[test]
+    fn head_is_read_from_any_position() -> Result {
+        let image = three()?;
+        assert!(matches!(image.at(0), Region::Bytes(b) if b.len() == 4096));
+        assert!(matches!(image.at(4095), Region::Bytes(b) if b.len() == 1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_process_without_mappings_has_notes_alone() -> Result {
+        let image = Image::new(62, &[1; 8], &[])?;
+        assert_eq!(image.size(), 4096);
+        assert!(image.at(4096) == Region::End);
+        Ok(())
+    }
+
+    #[test]
+    fn extended_numbering_starts_where_e_phnum_ends() -> Result {
+        let build = |count: usize| -> Result<Image> {
+            let segments = KVVec::from_elem(segment(0x1000, 0x1000, 0x1000), count, GFP_KERNEL)?;
+            Image::new(62, &[], &segments)
+        };
+        // PT_NOTE counts too.
+        let most = build(0xfffd)?;
+        assert!(most.tail.is_empty());
+        assert!(most.head[56..58] == [0xfe, 0xff]);
+        let more = build(0xfffe)?;
+        assert_eq!(more.tail.len() as u64, SHDR_SIZE);
+        assert!(more.head[56..58] == [0xff, 0xff]);
+        assert!(matches!(more.at(more.size() - 1), Region::Bytes(b) if b.len() == 1));
+        assert!(more.at(more.size()) == Region::End);
+        Ok(())
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_into_a_file_are_refused() {
+        let huge = segment(0, u64::MAX, u64::MAX - 0x2000);
+        assert!(Image::new(62, &[], &[huge]).is_err());
+        assert!(Image::new(62, &[], &[huge, huge]).is_err());
+    }
+}

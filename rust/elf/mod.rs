@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The core file's format, apart from any process: what `fs/binfmt_elf.c` knows.
+//!
+//! Nothing here touches the kernel but to allocate; all of it is tested by KUnit.
+
+pub(crate) mod filter;
+pub(crate) mod header;
+pub(crate) mod layout;
+pub(crate) mod notes;
+mod writer;
+
+pub(crate) use writer::Writer;
+
+/// What mappings, segments and the file are aligned to, in bytes.
+pub(crate) const PAGE_SIZE: u64 = 4096;

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The notes: `fill_note_info()` and `write_note_info()`, `fs/binfmt_elf.c`.
+
+use super::{Writer, PAGE_SIZE};
+use kernel::prelude::*;
+
+const NT_PRSTATUS: u32 = 1;
+const NT_PRPSINFO: u32 = 3;
+const NT_AUXV: u32 = 6;
+const NT_SIGINFO: u32 = 0x5349_4749;
+const NT_FILE: u32 = 0x4649_4c45;
+
+/// The owner of the notes that every Unix has.
+const CORE: &[u8] = b"CORE";
+
+/// Size of `elf_gregset_t`, in bytes.
+pub(crate) const GREGS_SIZE: usize = 27 * 8;
+/// Size of a `siginfo_t`, in bytes.
+const SIGINFO_SIZE: usize = 128;
+/// `ELF_PRARGSZ`: what of the arguments is kept, in bytes.
+pub(crate) const PSARGS_SIZE: usize = 80;
+/// What `NT_FILE` may grow to, in bytes: `core_file_note_size_limit`'s default.
+const FILE_NOTE_LIMIT: usize = 4 << 20;
+
+/// Writes one note; `desc` writes what it holds.
+///
+/// ```text
+/// u32 namesz | u32 descsz | u32 type | name, NUL, pad to 4 | desc, pad to 4
+/// ```
+pub(crate) fn write_note(
+    w: &mut Writer,
+    owner: &[u8],
+    kind: u32,
+    desc: impl FnOnce(&mut Writer) -> Result,
+) -> Result {
+    let name_size = owner.len().saturating_add(1);
+    w.u32(u32::try_from(name_size)?)?;
+    let size_at = w.len();
+    w.u32(0)?;
+    w.u32(kind)?;
+    w.fixed(owner, name_size)?;
+    w.align(4)?;
+    let start = w.len();
+    desc(w)?;
+    w.patch_u32(size_at, u32::try_from(w.len().saturating_sub(start))?);
+    w.align(4)
+}
+
+/// A thread or process in its ids, as its own pid namespace knows them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ids {
+    pub(crate) pid: i32,
+    pub(crate) ppid: i32,
+    pub(crate) pgrp: i32,
+    pub(crate) sid: i32,
+}
+
+impl Ids {
+    fn write(&self, w: &mut Writer) -> Result {
+        for id in [self.pid, self.ppid, self.pgrp, self.sid] {
+            w.i32(id)?;
+        }
+        Ok(())
+    }
+}
+
+/// `struct elf_prstatus`, `include/linux/elfcore.h`; times in nanoseconds.
+#[derive(Default)]
+pub(crate) struct ThreadStatus {
+    pub(crate) ids: Ids,
+    /// Signals pending and blocked.
+    pub(crate) sigpend: u64,
+    pub(crate) sighold: u64,
+    pub(crate) utime: u64,
+    pub(crate) stime: u64,
+    pub(crate) cutime: u64,
+    pub(crate) cstime: u64,
+    /// Floating point registers follow in a note of their own.
+    pub(crate) fpvalid: bool,
+}
+
+/// A `struct __kernel_old_timeval`.
+fn write_timeval(w: &mut Writer, nanoseconds: u64) -> Result {
+    w.u64(nanoseconds / 1_000_000_000)?;
+    w.u64(nanoseconds % 1_000_000_000 / 1_000)
+}
+
+/// `NT_PRSTATUS`; `gregs` are zero where the registers are not known.
+///
+/// ```text
+///  0 i32 si_signo, si_code, si_errno    48 utime: u64 s, us
+/// 12 i16 cursig, pad to 4               64 stime   80 cutime   96 cstime
+/// 16 u64 sigpend, sighold              112 u64 gregs[27]
+/// 32 i32 pid, ppid, pgrp, sid          328 i32 fpvalid, pad to 8
+/// ```
+pub(crate) fn write_prstatus(w: &mut Writer, status: &ThreadStatus, gregs: &[u8]) -> Result {
+    write_note(w, CORE, NT_PRSTATUS, |w| {
+        w.zeros(16)?; // No signal: nothing has happened to it.
+        w.u64(status.sigpend)?;
+        w.u64(status.sighold)?;
+        status.ids.write(w)?;
+        for time in [status.utime, status.stime, status.cutime, status.cstime] {
+            write_timeval(w, time)?;
+        }
+        w.fixed(gregs, GREGS_SIZE)?;
+        w.i32(status.fpvalid.into())?;
+        w.zeros(4)
+    })
+}
+
+/// `struct elf_prpsinfo`, `include/linux/elfcore.h`.
+#[derive(Default)]
+pub(crate) struct ProcessStatus {
+    pub(crate) ids: Ids,
+    /// Index into `RSDTZW`.
+    pub(crate) state: u8,
+    pub(crate) nice: i8,
+    pub(crate) flags: u64,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) comm: [u8; 16],
+    /// The arguments, separated by spaces.
+    pub(crate) psargs: KVec<u8>,
+}
+
+/// `NT_PRPSINFO`.
+///
+/// ```text
+///  0 u8 state, sname, zomb, nice    24 i32 pid, ppid, pgrp, sid
+///  8 u64 flag                       40 fname[16]
+/// 16 u32 uid, gid                   56 psargs[80]
+/// ```
+pub(crate) fn write_prpsinfo(w: &mut Writer, status: &ProcessStatus) -> Result {
+    write_note(w, CORE, NT_PRPSINFO, |w| {
+        let name = b"RSDTZW".get(usize::from(status.state)).unwrap_or(&b'.');
+        w.bytes(&[status.state, *name, u8::from(*name == b'Z'), status.nice as u8])?;
+        w.zeros(4)?;
+        w.u64(status.flags)?;
+        w.u32(status.uid)?;
+        w.u32(status.gid)?;
+        status.ids.write(w)?;
+        w.bytes(&status.comm)?;
+        w.fixed(&status.psargs, PSARGS_SIZE)
+    })
+}
+
+/// What the arguments area of a process becomes in `pr_psargs`; at most 79 bytes, with a NUL
+/// after each argument turned into a space.
+pub(crate) fn psargs(area: &mut [u8]) {
+    for byte in area.iter_mut().filter(|byte| **byte == 0) {
+        *byte = b' ';
+    }
+}
+
+/// `NT_SIGINFO`: zeros, since no signal has happened.
+pub(crate) fn write_siginfo(w: &mut Writer) -> Result {
+    write_note(w, CORE, NT_SIGINFO, |w| w.zeros(SIGINFO_SIZE))
+}
+
+/// `NT_AUXV`: the vector up to and including `AT_NULL`.
+pub(crate) fn write_auxv(w: &mut Writer, auxv: &[u64]) -> Result {
+    write_note(w, CORE, NT_AUXV, |w| {
+        for entry in auxv.chunks_exact(2) {
+            for word in entry {
+                w.u64(*word)?;
+            }
+            if entry.first() == Some(&0) {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A mapping of a file.
+pub(crate) struct FileMapping {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Where in the file it starts, in pages.
+    pub(crate) pgoff: u64,
+    /// Where its path is in the block of paths, NUL included.
+    pub(crate) path: core::ops::Range<usize>,
+}
+
+/// `NT_FILE`; left out, as by the kernel, where it would be too big.
+///
+/// ```text
+/// u64 count | u64 page_size | { u64 start, end, file_ofs }* | { path, NUL }*
+/// ```
+pub(crate) fn write_files(w: &mut Writer, files: &[FileMapping], paths: &[u8]) -> Result {
+    let size = files
+        .len()
+        .saturating_mul(24)
+        .saturating_add(16)
+        .saturating_add(paths.len());
+    if size >= FILE_NOTE_LIMIT {
+        return Ok(());
+    }
+    write_note(w, CORE, NT_FILE, |w| {
+        w.u64(files.len() as u64)?;
+        w.u64(PAGE_SIZE)?;
+        for file in files {
+            w.u64(file.start)?;
+            w.u64(file.end)?;
+            w.u64(file.pgoff)?;
+        }
+        for file in files {
+            w.bytes(paths.get(file.path.clone()).unwrap_or(b"\0"))?;
+        }
+        Ok(())
+    })
+}
+
+#[kernel::prelude::kunit_tests(livecore_elf_notes)]
+mod tests {
+    use super::*;
+
+    fn word(bytes: &[u8], offset: usize) -> u32 {
+        let mut value = [0; 4];
+        value.copy_from_slice(&bytes[offset..offset + 4]);
+        u32::from_le_bytes(value)
+    }
+
+    /// The description of the only note in `w`, whose owner is four letters long.
+    fn desc(w: Writer, kind: u32) -> Result<KVVec<u8>> {
+        let bytes = w.into_bytes();
+        if word(&bytes, 0) != 5 || word(&bytes, 8) != kind || bytes[12..20] != *b"CORE\0\0\0\0" {
+            return Err(EINVAL);
+        }
+        let size = word(&bytes, 4) as usize;
+        if bytes.len() != 20 + size.next_multiple_of(4) {
+            return Err(ERANGE);
+        }
+        let mut desc = KVVec::new();
+        desc.extend_from_slice(&bytes[20..20 + size], GFP_KERNEL)?;
+        Ok(desc)
+    }
+
+    #[test]
+    fn notes_are_aligned_to_four() -> Result {
+        let mut w = Writer::new();
+        write_note(&mut w, b"LINUX", 0x202, |w| w.bytes(&[1, 2, 3]))?;
+        let bytes = w.into_bytes();
+        assert_eq!(word(&bytes, 0), 6);
+        assert_eq!(word(&bytes, 4), 3);
+        assert_eq!(word(&bytes, 8), 0x202);
+        assert!(bytes[12..] == *b"LINUX\0\0\0\x01\x02\x03\0");
+        Ok(())
+    }
+
+    #[test]
+    fn prstatus_has_the_kernels_offsets() -> Result {
+        let mut gregs = [0; GREGS_SIZE];
+        gregs[0] = 0x15;
+        gregs[GREGS_SIZE - 1] = 0x77;
+        let status = ThreadStatus {
+            ids: Ids {
+                pid: 101,
+                ppid: 102,
+                pgrp: 103,
+                sid: 104,
+            },
+            sigpend: 0x11,
+            sighold: 0x22,
+            utime: 3_000_004_999,
+            cstime: 7_000_008_000,
+            fpvalid: true,
+            ..Default::default()
+        };
+        let mut w = Writer::new();
+        write_prstatus(&mut w, &status, &gregs)?;
+        let d = desc(w, 1)?;
+        assert_eq!(d.len(), 336);
+        assert!(d[..16].iter().all(|b| *b == 0));
+        assert_eq!(word(&d, 16), 0x11);
+        assert_eq!(word(&d, 24), 0x22);
+        assert_eq!(word(&d, 32), 101);
+        assert_eq!(word(&d, 36), 102);
+        assert_eq!(word(&d, 40), 103);
+        assert_eq!(word(&d, 44), 104);
+        assert_eq!(word(&d, 48), 3);
+        assert_eq!(word(&d, 56), 4);
+        assert_eq!(word(&d, 96), 7);
+        assert_eq!(word(&d, 104), 8);
+        assert_eq!(word(&d, 112), 0x15);
+        assert_eq!(d[112 + GREGS_SIZE - 1], 0x77);
+        assert_eq!(word(&d, 328), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn prstatus_without_registers_is_zeroed_but_whole() -> Result {
+        let mut w = Writer::new();
+        write_prstatus(&mut w, &ThreadStatus::default(), &[])?;
+        let d = desc(w, 1)?;
+        assert_eq!(d.len(), 336);
+        assert!(d.iter().all(|b| *b == 0));
+        Ok(())
+    }
+
+    #[test]
+    fn prpsinfo_has_the_kernels_offsets() -> Result {
+        let mut psargs = KVec::new();
+        psargs.extend_from_slice(&[b'x'; 200], GFP_KERNEL)?;
+        let status = ProcessStatus {
+            ids: Ids {
+                pid: 9,
+                ..Default::default()
+            },
+            state: 1,
+            nice: -5,
+            flags: 0x40_0000,
+            uid: 1000,
+            gid: 1001,
+            comm: *b"redis-server\0\0\0\0",
+            psargs,
+        };
+        let mut w = Writer::new();
+        write_prpsinfo(&mut w, &status)?;
+        let d = desc(w, 3)?;
+        assert_eq!(d.len(), 136);
+        assert!(d[..4] == [1, b'S', 0, 0xfb]);
+        assert_eq!(word(&d, 8), 0x40_0000);
+        assert_eq!(word(&d, 16), 1000);
+        assert_eq!(word(&d, 20), 1001);
+        assert_eq!(word(&d, 24), 9);
+        assert!(d[40..52] == *b"redis-server");
+        assert!(d[56..136].iter().all(|b| *b == b'x'));
+        Ok(())
+    }
+
+    #[test]
+    fn arguments_are_separated_by_spaces() {
+        let mut area = *b"cat\0-n\0";
+        psargs(&mut area);
+        assert!(area == *b"cat -n ");
+    }
+
+    #[test]
+    fn auxv_ends_with_its_null_entry() -> Result {
+        let mut w = Writer::new();
+        write_auxv(&mut w, &[33, 0x1000, 16, 5, 0, 0, 99, 99])?;
+        let d = desc(w, 6)?;
+        assert_eq!(d.len(), 48);
+        assert_eq!(word(&d, 0), 33);
+        assert_eq!(word(&d, 24), 5);
+        assert_eq!(word(&d, 32), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn files_are_a_table_and_then_the_paths() -> Result {
+        let paths = b"/bin/a\0/lib/b\0";
+        let files = [
+            FileMapping {
+                start: 0x1000,
+                end: 0x3000,
+                pgoff: 0,
+                path: 0..7,
+            },
+            FileMapping {
+                start: 0x5000,
+                end: 0x6000,
+                pgoff: 2,
+                path: 7..14,
+            },
+        ];
+        let mut w = Writer::new();
+        write_files(&mut w, &files, paths)?;
+        let d = desc(w, 0x4649_4c45)?;
+        assert_eq!(d.len(), 16 + 2 * 24 + paths.len());
+        assert_eq!(word(&d, 0), 2);
+        assert_eq!(word(&d, 8), 4096);
+        assert_eq!(word(&d, 16), 0x1000);
+        assert_eq!(word(&d, 24), 0x3000);
+        assert_eq!(word(&d, 56), 2);
+        assert!(d[64..] == *paths);
+        Ok(())
+    }
+
+    #[test]
+    fn a_files_note_that_is_too_big_is_left_out() -> Result {
+        let paths = KVVec::from_elem(b'x', FILE_NOTE_LIMIT, GFP_KERNEL)?;
+        let mut w = Writer::new();
+        write_files(&mut w, &[], &paths)?;
+        assert_eq!(w.len(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn siginfo_says_that_no_signal_happened() -> Result {
+        let mut w = Writer::new();
+        write_siginfo(&mut w)?;
+        let d = desc(w, 0x5349_4749)?;
+        assert_eq!(d.len(), 128);
+        assert!(d.iter().all(|b| *b == 0));
+        Ok(())
+    }
+}

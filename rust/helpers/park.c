@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Waiting, in states and with conditions that only macros can express. */
+#include <linux/wait.h>
+#include <livecore/helpers.h>
+
+/*
+ * KILLABLE: only a fatal signal ends the wait; a handled one stays pending.
+ * FREEZABLE: suspend is not held up. NOLOAD: neither load nor khungtaskd
+ * counts it, and ps shows I.
+ */
+#define PARKED	(TASK_KILLABLE | TASK_FREEZABLE | TASK_NOLOAD)
+
+/**
+ * livecore_park() - Keep the calling thread from user mode.
+ * @queue: what livecore_wake_all() wakes
+ * @open: set before that
+ *
+ * This function's name is what wchan shows.
+ *
+ * Return: 0 when released, -ERESTARTSYS on a fatal signal.
+ */
+noinline int livecore_park(struct wait_queue_head *queue, const bool *open)
+{
+	return wait_event_state(*queue, smp_load_acquire(open), PARKED);
+}
+
+void livecore_init_waitqueue(struct wait_queue_head *queue)
+{
+	init_waitqueue_head(queue);
+}
+
+void livecore_wake_all(struct wait_queue_head *queue)
+{
+	wake_up_all(queue);
+}
+
+/*
+ * Waits until *@count is not above zero, a signal arrives, or @timeout_ms have
+ * passed. Return: > 0 reached, 0 timed out, -ERESTARTSYS.
+ */
+long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
+			    unsigned int timeout_ms)
+{
+	return wait_event_interruptible_timeout(*queue, smp_load_acquire(count) <= 0,
+						msecs_to_jiffies(timeout_ms));
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Register sets, of current and of threads that are asleep. */
+#include <linux/regset.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <asm/fpu/types.h>
+#include <livecore/helpers.h>
+
+static const struct user_regset_view *to_view(const struct livecore_view *view)
+{
+	return (const struct user_regset_view *)view;
+}
+
+/* The kernel's dumper uses one view, its own, for all threads. */
+const struct livecore_view *livecore_view(struct task_struct *task)
+{
+	return (const struct livecore_view *)task_user_regset_view(task);
+}
+
+/* EM_X86_64, EM_386: what the ELF header says of the machine. */
+unsigned int livecore_view_machine(const struct livecore_view *view)
+{
+	return to_view(view)->e_machine;
+}
+
+unsigned int livecore_view_count(const struct livecore_view *view)
+{
+	return to_view(view)->n;
+}
+
+/* Describes a register set; note_type 0: it makes no note. */
+void livecore_view_describe(const struct livecore_view *view, unsigned int index,
+			    struct livecore_regset *out)
+{
+	const struct user_regset *regset = &to_view(view)->regsets[index];
+
+	out->note_type = regset->core_note_type;
+	out->size = regset->n * regset->size;
+	out->note_name = regset->core_note_name;
+}
+
+/*
+ * A vCPU thread inside KVM_RUN: the registers are the guest's (struct fpu,
+ * asm/fpu/types.h). x86_task_fpu() is a function where X86_DEBUG_FPU is on,
+ * and not exported; the structure follows the task_struct.
+ */
+static bool fpu_is_guests(struct task_struct *task)
+{
+	return ((struct fpu *)((void *)task + sizeof(*task)))->__task_fpstate;
+}
+
+/**
+ * livecore_regset_get() - Read one register set.
+ * @view: of which view
+ * @index: which of its sets
+ * @task: current, or a thread locked by livecore_lock_blocked()
+ * @data: where to, @size bytes
+ * @size: what livecore_view_describe() told
+ *
+ * fill_thread_core_info(), fs/binfmt_elf.c. Does not sleep.
+ *
+ * Return: bytes read, 0 if the set is not active, or an errno.
+ */
+int livecore_regset_get(const struct livecore_view *view, unsigned int index,
+			struct task_struct *task, void *data, unsigned int size)
+{
+	const struct user_regset *regset = &to_view(view)->regsets[index];
+
+	if (index && fpu_is_guests(task))
+		return 0;
+	if (regset->active && regset->active(task, regset) <= 0)
+		return 0;
+	return regset_get(task, regset, size, data);
+}
+
+/**
+ * livecore_lock_blocked() - Keep a sleeping thread asleep.
+ * @task: the thread, referenced by the caller
+ * @flags: for livecore_unlock_blocked()
+ *
+ * try_to_wake_up() takes pi_lock, so a blocked thread cannot start to run
+ * while we hold it; task_call_func() is this, unexported. The order of the
+ * loads is that of try_to_wake_up(), kernel/sched/core.c.
+ *
+ * Return: true, with pi_lock held and interrupts off, if it is blocked.
+ */
+bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags)
+	__cond_acquires(true, &task->pi_lock)
+{
+	unsigned int state;
+	bool blocked;
+
+	raw_spin_lock_irqsave(&task->pi_lock, *flags);
+	state = READ_ONCE(task->__state);
+	blocked = state != TASK_RUNNING && state != TASK_WAKING && state != TASK_DEAD;
+	/* Pairs with ttwu's: on_rq is not older than the state. */
+	smp_rmb();
+	blocked = blocked && !task_is_runnable(task);
+	/* Pairs with the release of on_cpu in finish_task(). */
+	smp_rmb();
+	blocked = blocked && !smp_load_acquire(&task->on_cpu);
+	if (!blocked)
+		raw_spin_unlock_irqrestore(&task->pi_lock, *flags);
+	return blocked;
+}
+
+void livecore_unlock_blocked(struct task_struct *task, unsigned long flags)
+	__releases(&task->pi_lock)
+{
+	raw_spin_unlock_irqrestore(&task->pi_lock, flags);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The threads of a process, and what the notes say of each. */
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/cputime.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/signal.h>
+#include <linux/uidgid.h>
+#include <livecore/helpers.h>
+
+/**
+ * livecore_threads() - The threads of a process, each with a reference.
+ * @any: one of them
+ * @out: room for @max
+ * @max: how many fit
+ *
+ * tasklist_lock is not exported. Under RCU a thread that is linked or
+ * unlinked meanwhile is seen or not; task_newtask tells of the former.
+ *
+ * Return: how many there are, which may be more than @max.
+ */
+unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
+			      unsigned int max)
+{
+	struct task_struct *task;
+	unsigned int count = 0;
+
+	rcu_read_lock();
+	/* The leader's link is the last to go: it finds the list's other end. */
+	for_each_thread(any, task) {
+		if (count < max)
+			out[count] = get_task_struct(task);
+		count++;
+	}
+	rcu_read_unlock();
+	return count;
+}
+
+/* fill_prstatus(), fs/binfmt_elf.c, for a thread that is not current. */
+void livecore_thread_info(struct task_struct *task, struct livecore_thread_info *info)
+{
+	struct pid_namespace *ns;
+	struct task_struct *thread;
+	u64 utime, stime;
+
+	memset(info, 0, sizeof(*info));
+	rcu_read_lock();
+	ns = task_active_pid_ns(task);
+	if (ns) {
+		info->pid = task_pid_nr_ns(task, ns);
+		info->ppid = task_pid_nr_ns(rcu_dereference(task->real_parent), ns);
+		info->pgrp = task_pgrp_nr_ns(task, ns);
+		info->sid = task_session_nr_ns(task, ns);
+	}
+	task_cputime_adjusted(task, &info->utime, &info->stime);
+	if (thread_group_leader(task)) {
+		/* The record for the group leader shows the group's times. */
+		info->utime += task->signal->utime;
+		info->stime += task->signal->stime;
+		for_each_thread(task, thread) {
+			if (thread == task)
+				continue;
+			task_cputime_adjusted(thread, &utime, &stime);
+			info->utime += utime;
+			info->stime += stime;
+		}
+	}
+	rcu_read_unlock();
+	info->sigpend = task->pending.signal.sig[0];
+	info->sighold = task->blocked.sig[0];
+	info->cutime = task->signal->cutime;
+	info->cstime = task->signal->cstime;
+}
+
+/* fill_psinfo(), fs/binfmt_elf.c, but for the arguments; of @any's process. */
+void livecore_process_info(struct task_struct *any, struct livecore_process_info *info)
+{
+	struct livecore_thread_info ids;
+	struct task_struct *task;
+	const struct cred *cred;
+
+	rcu_read_lock();
+	task = get_task_struct(READ_ONCE(any->group_leader));
+	rcu_read_unlock();
+
+	memset(info, 0, sizeof(*info));
+	livecore_thread_info(task, &ids);
+	info->pid = ids.pid;
+	info->ppid = ids.ppid;
+	info->pgrp = ids.pgrp;
+	info->sid = ids.sid;
+	info->flags = task->flags;
+	info->nice = task_nice(task);
+	info->state = READ_ONCE(task->__state);
+	cred = get_task_cred(task);
+	info->uid = from_kuid_munged(cred->user_ns, cred->uid);
+	info->gid = from_kgid_munged(cred->user_ns, cred->gid);
+	put_cred(cred);
+	get_task_comm(info->comm, task);
+	put_task_struct(task);
+}
+
+/* For comparison only: what the pointer points to may be gone. */
+struct mm_struct *livecore_task_mm(struct task_struct *task)
+{
+	return READ_ONCE(task->mm);
+}
+
+/* Current runs a task work where it must not be kept: exit, exec. */
+bool livecore_current_unparkable(void)
+{
+	return current->flags & (PF_EXITING | PF_POSTCOREDUMP | PF_USER_WORKER) ||
+	       current->in_execve;
+}
+
+/* io_uring and vhost workers: they have no user mode, and run works under locks. */
+bool livecore_task_is_user_worker(struct task_struct *task)
+{
+	return READ_ONCE(task->flags) & (PF_USER_WORKER | PF_KTHREAD);
+}
+
+bool livecore_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+static bool takes(struct task_struct *task, int sig)
+{
+	return !sigismember(&task->blocked, sig) &&
+	       !sigismember(&task->real_blocked, sig);
+}
+
+/**
+ * livecore_signal_is_fatal() - Will this signal end the process?
+ * @sig: the signal, 1 to _NSIG
+ * @task: whom it was sent to
+ * @group: to the process, not to the thread alone
+ *
+ * The caller holds @task's siglock. A signal that nobody takes is not fatal
+ * yet, and cannot become so while all are parked.
+ */
+bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group)
+{
+	struct task_struct *thread;
+
+	if (sig == SIGKILL)
+		return true;
+	if (!sig_fatal(task, sig))
+		return false;
+	if (!group)
+		return takes(task, sig);
+	for_each_thread(task, thread)
+		if (takes(thread, sig))
+			return true;
+	return false;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! livecore: `/proc/<pid>/core`, a core of a running process.
+//!
+//! What is built is dropped in the order of the fields: first the ways in (the entry, the
+//! sysctls), then the probes and the watchdog, and last the workqueue on which dumps end.
+
+use kernel::prelude::*;
+
+#[forbid(unsafe_code)]
+mod access;
+#[forbid(unsafe_code)]
+mod attach;
+#[forbid(unsafe_code)]
+mod btf;
+#[forbid(unsafe_code)]
+mod elf;
+#[forbid(unsafe_code)]
+mod file;
+#[forbid(unsafe_code)]
+mod params;
+#[forbid(unsafe_code)]
+mod session;
+mod sys;
+#[forbid(unsafe_code)]
+mod target;
+
+module! {
+    type: LivecoreModule,
+    name: "livecore",
+    authors: ["The livecore developers"],
+    description: "Core dumps of running processes: /proc/<pid>/core",
+    license: "GPL",
+}
+
+/// The loaded module.
+struct LivecoreModule {
+    _attachment: attach::Attachment,
+    _sysctls: params::Sysctls,
+    _probes: session::Probes,
+    _watchdog: session::Watchdog,
+    _registry: session::Registry,
+    _workqueue: sys::workqueue::Registration,
+}
+
+impl kernel::Module for LivecoreModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let workqueue = sys::workqueue::Registration::new()?;
+        let registry = session::Registry;
+        let watchdog = session::Watchdog::new();
+        let probes = session::Probes::new()?;
+        let sysctls = params::register()?;
+        let attachment = attach::Attachment::new()?;
+        Ok(Self {
+            _attachment: attachment,
+            _sysctls: sysctls,
+            _probes: probes,
+            _watchdog: watchdog,
+            _registry: registry,
+            _workqueue: workqueue,
+        })
+    }
+}

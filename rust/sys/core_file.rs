@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The file operations of `/proc/<pid>/core`.
+
+use super::{ffi, module::ModuleRef, task};
+use core::marker::PhantomData;
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    fs::{
+        file::flags::{O_ACCMODE, O_RDONLY},
+        Kiocb,
+    },
+    iov::IovIterDest,
+    mm::Mm,
+    prelude::*,
+    sync::{aref::ARef, Arc},
+    task::Task,
+    types::ForeignOwnable,
+};
+
+/// One open of `core`.
+pub(crate) trait CoreFile: Send + Sync + Sized + 'static {
+    /// Process context; the caller's credentials are current.
+    fn open(entry: &Entry<'_>, module: &ModuleRef) -> Result<Arc<Self>>;
+
+    /// The size of the image, in bytes.
+    fn size(&self) -> u64;
+
+    /// Reads from `position`, as much as fits; 0 at the end.
+    fn read(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize>;
+
+    /// The last descriptor was closed. Returns the size that the entry shows from now on.
+    fn release(&self) -> u64;
+}
+
+/// The entry `core` of a process, as it is being opened.
+///
+/// # Invariants
+///
+/// `file` is valid, and its inode is procfs's, with a pid.
+pub(crate) struct Entry<'a> {
+    file: *mut bindings::file,
+    _file: PhantomData<&'a bindings::file>,
+}
+
+impl Entry<'_> {
+    /// Was it opened for writing?
+    pub(crate) fn for_writing(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.file).f_flags & O_ACCMODE != O_RDONLY }
+    }
+
+    /// The thread that the entry is of: the leader, but for /proc/<tid>; `ESRCH` once it was
+    /// reaped.
+    pub(crate) fn task(&self) -> Result<ARef<Task>> {
+        // SAFETY: By the type invariant; what is returned is NULL or comes with a reference.
+        unsafe { task::from_owned(ffi::livecore_proc_task(self.file)) }.ok_or(ESRCH)
+    }
+
+    /// The memory of a process of which `task` is a live thread, if the caller may open its
+    /// `mem`. Must not be called while anything is held.
+    pub(crate) fn mm(&self, task: &Task) -> Result<ARef<Mm>> {
+        // SAFETY: By the type invariant; `task` is referenced.
+        let mm = from_err_ptr(unsafe { ffi::livecore_proc_mm(self.file, task.as_ptr()) })?;
+        let mm = core::ptr::NonNull::new(mm.cast::<Mm>()).ok_or(ESRCH)?;
+        // SAFETY: `Mm` is a transparent wrapper; the reference on `mm_count` is ours.
+        Ok(unsafe { ARef::from_raw(mm) })
+    }
+}
+
+/// The operations, for files of type `T`. Without an owner: see `helpers/pident.c`.
+pub(crate) fn operations<T: CoreFile>() -> bindings::file_operations {
+    bindings::file_operations {
+        open: Some(open::<T>),
+        release: Some(release::<T>),
+        read_iter: Some(read_iter::<T>),
+        llseek: Some(llseek::<T>),
+        splice_read: Some(bindings::copy_splice_read),
+        ..Default::default()
+    }
+}
+
+fn set_size(file: *mut bindings::file, size: u64) {
+    // SAFETY: The caller is one of the operations below, whose file is valid.
+    unsafe { ffi::livecore_file_set_size(file, i64::try_from(size).unwrap_or(i64::MAX)) };
+}
+
+/// # Safety
+///
+/// Called by the VFS alone.
+unsafe extern "C" fn open<T: CoreFile>(
+    _inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> c_int {
+    // First of all, since nothing else keeps the module (`helpers/pident.c`).
+    let Some(module) = ModuleRef::try_get() else {
+        return ENODEV.to_errno();
+    };
+    // INVARIANT: The VFS opens a file of the entry, which `proc_pident_instantiate()` made.
+    let entry = Entry {
+        file,
+        _file: PhantomData,
+    };
+    match T::open(&entry, &module) {
+        Ok(core) => {
+            set_size(file, core.size());
+            // SAFETY: The file is being opened: its private data is ours to set.
+            unsafe { (*file).private_data = core.into_foreign() };
+            module.leave();
+            0
+        }
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS alone, once for each successful open.
+unsafe extern "C" fn release<T: CoreFile>(
+    _inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> c_int {
+    // SAFETY: `open()` set it, and this is the last use.
+    let core = unsafe { Arc::<T>::from_foreign((*file).private_data) };
+    set_size(file, core.release());
+    drop(core);
+    // SAFETY: `open()` left it.
+    drop(unsafe { ModuleRef::adopt() });
+    0
+}
+
+/// # Safety
+///
+/// Called by the VFS alone, on an open file.
+unsafe extern "C" fn read_iter<T: CoreFile>(
+    kiocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+) -> isize {
+    // SAFETY: The VFS passes a valid kiocb, and `open()` set the file's private data.
+    let mut kiocb = unsafe { Kiocb::<'_, Arc<T>>::from_raw(kiocb) };
+    // SAFETY: The VFS passes a valid iterator that is a destination.
+    let to = unsafe { IovIterDest::from_raw(iter) };
+    let position = kiocb.ki_pos();
+    let result = u64::try_from(position)
+        .map_err(|_| EINVAL)
+        .and_then(|position| kiocb.file().read(position, to));
+    match result {
+        Ok(read) => {
+            *kiocb.ki_pos_mut() = position.saturating_add(read as i64);
+            read as isize
+        }
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS alone, on an open file.
+unsafe extern "C" fn llseek<T: CoreFile>(
+    file: *mut bindings::file,
+    offset: bindings::loff_t,
+    whence: c_int,
+) -> bindings::loff_t {
+    // SAFETY: `open()` set it, and the file is open.
+    let core = unsafe { Arc::<T>::borrow((*file).private_data) };
+    let end = i64::try_from(core.size()).unwrap_or(i64::MAX);
+    // SAFETY: The file is valid; any position that a file may have is allowed.
+    unsafe { bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, end) }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Error codes that the kernel crate of 7.2 does not name yet.
+
+use kernel::{bindings, error::Error, prelude::*};
+
+/// The operation was cancelled.
+pub(crate) fn ecanceled() -> Error {
+    Error::from_errno(-(bindings::ECANCELED as c_int))
+}
+
+/// Two would wait for each other.
+pub(crate) fn edeadlk() -> Error {
+    Error::from_errno(-(bindings::EDEADLK as c_int))
+}
+
+/// This kernel or process does not allow it.
+pub(crate) fn eopnotsupp() -> Error {
+    Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
+}

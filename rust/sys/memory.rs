@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The mappings and pages of a process (`helpers/memory.c`).
+
+use super::ffi;
+use crate::elf::filter::Traits;
+use core::{ptr, slice};
+use kernel::{
+    alloc::flags::GFP_KERNEL,
+    bindings,
+    iov::IovIterDest,
+    mm::{Mm, MmWithUser, MmWithUserAsync},
+    prelude::*,
+    sync::aref::ARef,
+};
+
+/// How many pages are pinned under one hold of `mmap_lock`.
+pub(crate) const BATCH: usize = 64;
+
+/// Memory in use: `mm_users` is held, for one round of reading. Giving it back never tears
+/// the address space down here, however long that takes.
+pub(crate) struct UsedMm(ARef<MmWithUserAsync>);
+
+impl UsedMm {
+    /// `ESRCH` when the last thread has left the address space.
+    pub(crate) fn get(mm: &Mm) -> Result<Self> {
+        let user = mm.mmget_not_zero().ok_or(ESRCH)?;
+        Ok(Self(MmWithUser::into_mmput_async(user)))
+    }
+
+    fn as_raw(&self) -> *mut bindings::mm_struct {
+        let mm: &MmWithUser = &self.0;
+        mm.as_raw()
+    }
+}
+
+/// The bits of `/proc/<pid>/coredump_filter`.
+pub(crate) fn dump_filter(mm: &Mm) -> u64 {
+    // SAFETY: The mm is referenced.
+    unsafe { ffi::livecore_mm_dump_filter(mm.as_raw()) as u64 }
+}
+
+/// The auxiliary vector.
+pub(crate) fn auxv(mm: &Mm) -> &[u64] {
+    let mut words = 0;
+    // SAFETY: The mm is referenced; `words` is valid for the write.
+    let auxv = unsafe { ffi::livecore_mm_auxv(mm.as_raw(), &mut words) };
+    // SAFETY: The array is part of the mm, which the caller borrows. It was filled by
+    // `create_elf_tables()` before the process ran; prctl(PR_SET_MM_AUXV) alone writes it
+    // later, under no lock that a reader could take (the kernel's dumper takes none).
+    unsafe { slice::from_raw_parts(auxv.cast(), words as usize) }
+}
+
+/// Where the arguments are: start and end.
+pub(crate) fn args(mm: &Mm) -> (u64, u64) {
+    let (mut start, mut end) = (0, 0);
+    // SAFETY: The mm is referenced; both are valid for the write.
+    unsafe { ffi::livecore_mm_args(mm.as_raw(), &mut start, &mut end) };
+    (start as u64, end as u64)
+}
+
+/// The mappings of a process as they were at one moment, each file with a reference.
+///
+/// # Invariants
+///
+/// Every `file` that is not NULL owns a reference.
+pub(crate) struct Mappings(KVVec<ffi::livecore_mapping>);
+
+/// One of them.
+pub(crate) struct Mapping<'a>(&'a ffi::livecore_mapping);
+
+impl Mappings {
+    /// Lists them; `EAGAIN` where `mmap_lock` is taken: it is never waited for.
+    pub(crate) fn list(mm: &UsedMm) -> Result<Self> {
+        // SAFETY: The mm is referenced.
+        let mut room = unsafe { ffi::livecore_mm_map_count(mm.as_raw()) };
+        loop {
+            room = room.saturating_add(16);
+            let list = KVVec::from_elem(ffi::livecore_mapping::default(), room, GFP_KERNEL)?;
+            // INVARIANT: All files are NULL.
+            let mut list = Self(list);
+            // SAFETY: The mm is in use; the list has room for `room` mappings.
+            let count =
+                unsafe { ffi::livecore_mappings(mm.as_raw(), list.0.as_mut_ptr(), room) };
+            if count < 0 {
+                return Err(EAGAIN);
+            }
+            let count = count as usize;
+            if count <= room {
+                list.0.truncate(count);
+                return Ok(list);
+            }
+            room = count;
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Mapping<'_>> {
+        self.0.iter().map(Mapping)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Drop for Mappings {
+    fn drop(&mut self) {
+        for mapping in self.0.iter().filter(|mapping| !mapping.file.is_null()) {
+            // SAFETY: By the type invariant.
+            unsafe { bindings::fput(mapping.file) };
+        }
+    }
+}
+
+impl Mapping<'_> {
+    pub(crate) fn start(&self) -> u64 {
+        self.0.start as u64
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.0.end as u64
+    }
+
+    /// Where in the file it starts, in pages.
+    pub(crate) fn pgoff(&self) -> u64 {
+        self.0.pgoff as u64
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.0.traits & bit != 0
+    }
+
+    pub(crate) fn readable(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_READ)
+    }
+
+    pub(crate) fn writable(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_WRITE)
+    }
+
+    pub(crate) fn executable(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_EXEC)
+    }
+
+    /// What the filter looks at.
+    pub(crate) fn traits(&self) -> Traits {
+        Traits {
+            readable: self.readable(),
+            shared: self.has(ffi::LIVECORE_MAP_SHARED),
+            anonymous: self.has(ffi::LIVECORE_MAP_ANON),
+            file: self.has(ffi::LIVECORE_MAP_FILE),
+            unlinked: self.has(ffi::LIVECORE_MAP_UNLINKED),
+            executable_file: self.has(ffi::LIVECORE_MAP_EXEC_FILE),
+            at_file_start: self.0.pgoff == 0,
+            dont_dump: self.has(ffi::LIVECORE_MAP_DONTDUMP),
+            io: self.has(ffi::LIVECORE_MAP_IO),
+            hugetlb: self.has(ffi::LIVECORE_MAP_HUGETLB),
+            dax: self.has(ffi::LIVECORE_MAP_DAX),
+            special: self.has(ffi::LIVECORE_MAP_SPECIAL),
+        }
+    }
+
+    /// The path of the mapped file, in `buffer`; `None` without a file, `ENAMETOOLONG` if it
+    /// does not fit. May sleep.
+    pub(crate) fn path<'b>(&self, buffer: &'b mut [u8]) -> Option<Result<&'b [u8]>> {
+        if self.0.file.is_null() {
+            return None;
+        }
+        // SAFETY: The file is referenced; the buffer is as long as stated.
+        let path = unsafe {
+            bindings::file_path(self.0.file, buffer.as_mut_ptr().cast(), buffer.len() as c_int)
+        };
+        // SAFETY: What is returned is an error pointer, or points into the buffer at a
+        // NUL-terminated string.
+        Some(kernel::error::from_err_ptr(path).map(|path| unsafe {
+            CStr::from_char_ptr(path).to_bytes_with_nul()
+        }))
+    }
+}
+
+/// Pages of a process, pinned one after the other from an address.
+///
+/// # Invariants
+///
+/// The first `count` pointers own a reference each.
+pub(crate) struct PageBatch {
+    pages: [*mut bindings::page; BATCH],
+    count: usize,
+}
+
+impl PageBatch {
+    /// Takes references on at most `wanted` pages from `address`, fewer where one is missing,
+    /// none where it is the first. Fails with `EINTR` alone, if the caller is being killed.
+    ///
+    /// Takes `mmap_lock` for read and drops it. May wait for pages to be read in.
+    pub(crate) fn pin(mm: &UsedMm, address: u64, wanted: usize) -> Result<Self> {
+        let mut pages = [ptr::null_mut(); BATCH];
+        let wanted = wanted.min(BATCH) as u32;
+        // SAFETY: The mm is in use; there is room for `wanted` pages.
+        let count = unsafe {
+            ffi::livecore_pin_pages(mm.as_raw(), address as usize, wanted, pages.as_mut_ptr())
+        };
+        // INVARIANT: The function took that many.
+        Ok(Self {
+            pages,
+            count: usize::try_from(count).map_err(|_| EINTR)?,
+        })
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    fn page(&self, index: usize) -> Option<*mut bindings::page> {
+        self.pages.iter().take(self.count).nth(index).copied()
+    }
+
+    /// Copies `len` bytes from `offset` of a page; as many as fit. No lock may be held.
+    pub(crate) fn copy_to_iter(
+        &self,
+        index: usize,
+        offset: usize,
+        len: usize,
+        to: &mut IovIterDest<'_>,
+    ) -> usize {
+        let Some(page) = self.page(index) else {
+            return 0;
+        };
+        // SAFETY: The page is referenced by the type invariant, and `to` is a valid iterator.
+        unsafe { bindings::copy_page_to_iter(page, offset, len, to.as_raw()) }
+    }
+
+    /// Copies into a buffer, from `offset` of a page, up to its end; returns how many bytes.
+    pub(crate) fn copy(&self, index: usize, offset: usize, to: &mut [u8]) -> usize {
+        let len = to.len().min((crate::elf::PAGE_SIZE as usize).saturating_sub(offset));
+        let Some(page) = self.page(index) else {
+            return 0;
+        };
+        // SAFETY: The page is referenced; `offset + len` is at most a page.
+        unsafe { ffi::livecore_copy_from_page(page, offset, to.as_mut_ptr().cast(), len) };
+        len
+    }
+}
+
+impl Drop for PageBatch {
+    fn drop(&mut self) {
+        for page in self.pages.iter().take(self.count) {
+            // SAFETY: By the type invariant.
+            unsafe { ffi::livecore_put_page(*page) };
+        }
+    }
+}
+
+/// Writes `len` zero bytes; as many as fit.
+pub(crate) fn zero_iter(len: usize, to: &mut IovIterDest<'_>) -> usize {
+    // SAFETY: `to` is a valid iterator.
+    unsafe { bindings::iov_iter_zero(len, to.as_raw()) }
+}

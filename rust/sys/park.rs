@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where held threads wait, and where the opener waits for them (`helpers/park.c`).
+
+use super::ffi;
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::atomic::{ordering, Atomic},
+    types::Opaque,
+};
+
+/// A wait queue head, initialised.
+fn wait_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
+    // SAFETY: The slot is valid and pinned; the function initialises it.
+    Opaque::ffi_init(|slot| unsafe { ffi::livecore_init_waitqueue(slot) })
+}
+
+/// How parking ended.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// The gate was opened.
+    Released,
+    /// The thread is being killed.
+    Killed,
+}
+
+/// A gate before user mode, closed until it is opened for good.
+#[pin_data]
+pub(crate) struct Gate {
+    #[pin]
+    queue: Opaque<bindings::wait_queue_head>,
+    open: Atomic<bool>,
+}
+
+// SAFETY: A wait queue head has its own lock.
+unsafe impl Send for Gate {}
+// SAFETY: As above.
+unsafe impl Sync for Gate {}
+
+impl Gate {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            queue <- wait_queue(),
+            open: Atomic::new(false),
+        })
+    }
+
+    /// Keeps the calling thread until the gate opens or the thread is killed.
+    pub(crate) fn park(&self) -> Parked {
+        // SAFETY: Both pointers are into `self`, which outlives the call; process context.
+        match unsafe { ffi::livecore_park(self.queue.get(), self.open.as_ptr()) } {
+            0 => Parked::Released,
+            _ => Parked::Killed,
+        }
+    }
+
+    /// Lets nobody wait any more, without waking who does. Any context.
+    pub(crate) fn unlock(&self) {
+        self.open.store(true, ordering::Release);
+    }
+
+    /// Opens the gate and wakes whoever waits. Process context.
+    pub(crate) fn open(&self) {
+        self.unlock();
+        // SAFETY: The queue is initialised and lives as long as `self`.
+        unsafe { ffi::livecore_wake_all(self.queue.get()) };
+    }
+}
+
+/// Why waiting for a [`Countdown`] ended.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Waited {
+    Reached,
+    TimedOut,
+    /// A signal to the waiter.
+    Interrupted,
+}
+
+/// A count of what is still to come, with one waiter.
+#[pin_data]
+pub(crate) struct Countdown {
+    #[pin]
+    queue: Opaque<bindings::wait_queue_head>,
+    count: Atomic<i32>,
+}
+
+// SAFETY: A wait queue head has its own lock.
+unsafe impl Send for Countdown {}
+// SAFETY: As above.
+unsafe impl Sync for Countdown {}
+
+impl Countdown {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            queue <- wait_queue(),
+            count: Atomic::new(0),
+        })
+    }
+
+    /// One more is to come.
+    pub(crate) fn expect(&self) {
+        self.count.fetch_add(1, ordering::Relaxed);
+    }
+
+    /// One came; the last one wakes the waiter.
+    pub(crate) fn arrived(&self) {
+        if self.count.fetch_sub(1, ordering::Full) == 1 {
+            self.wake();
+        }
+    }
+
+    /// Makes the waiter look up.
+    pub(crate) fn wake(&self) {
+        // SAFETY: The queue is initialised and lives as long as `self`.
+        unsafe { ffi::livecore_wake_all(self.queue.get()) };
+    }
+
+    /// How many are to come.
+    pub(crate) fn left(&self) -> i32 {
+        self.count.load(ordering::Acquire)
+    }
+
+    /// Waits for all, at most `timeout_ms` milliseconds. Process context.
+    pub(crate) fn wait(&self, timeout_ms: u32) -> Waited {
+        // SAFETY: Both pointers are into `self`, which outlives the call.
+        let left =
+            unsafe { ffi::livecore_wait_for_zero(self.queue.get(), self.count.as_ptr(), timeout_ms) };
+        match left {
+            0 => Waited::TimedOut,
+            1.. => Waited::Reached,
+            _ => Waited::Interrupted,
+        }
+    }
+}

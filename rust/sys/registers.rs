@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Register sets of the calling thread, and of threads that are asleep
+//! (`helpers/registers.c`).
+
+use super::{ffi, task::MmId};
+use kernel::{
+    alloc::{flags::GFP_KERNEL_ACCOUNT, Flags},
+    bindings,
+    prelude::*, str::CStr, task::Task};
+
+/// More register sets than any view has.
+const MAX_SETS: usize = 16;
+
+/// One register set, as the kernel's dumper names it.
+#[derive(Clone, Copy)]
+pub(crate) struct SetLayout {
+    index: u32,
+    /// `NT_*`, and whose it is.
+    pub(crate) note_type: u32,
+    pub(crate) note_name: &'static CStr,
+    offset: usize,
+    size: usize,
+}
+
+/// The register sets that make notes, general registers first.
+///
+/// # Invariants
+///
+/// `view` is one of the kernel's constant views; the sets do not overlap, and end at `size`.
+pub(crate) struct RegisterLayout {
+    view: *const ffi::livecore_view,
+    sets: KVec<SetLayout>,
+    size: usize,
+}
+
+// SAFETY: The view is constant.
+unsafe impl Send for RegisterLayout {}
+// SAFETY: As above.
+unsafe impl Sync for RegisterLayout {}
+
+impl RegisterLayout {
+    /// The sets of a thread, which stand for those of all threads of the process.
+    pub(crate) fn of(task: &Task) -> Result<Self> {
+        // SAFETY: `task` is referenced.
+        let view = unsafe { ffi::livecore_view(task.as_ptr()) };
+        let mut layout = Self {
+            view,
+            sets: KVec::new(),
+            size: 0,
+        };
+        // SAFETY: By the type invariant.
+        for index in 0..unsafe { ffi::livecore_view_count(view) } {
+            let mut set = ffi::livecore_regset::default();
+            // SAFETY: `index` is below the count; `set` is valid for the write.
+            unsafe { ffi::livecore_view_describe(view, index, &mut set) };
+            if set.note_type == 0 || layout.sets.len() == MAX_SETS {
+                continue;
+            }
+            let set = SetLayout {
+                index,
+                note_type: set.note_type,
+                // SAFETY: The name is a literal in the kernel's view.
+                note_name: unsafe { CStr::from_char_ptr(set.note_name) },
+                offset: layout.size,
+                size: set.size as usize,
+            };
+            // Each set starts at a multiple of eight.
+            layout.size = layout.size.saturating_add(set.size.next_multiple_of(8));
+            layout.sets.push(set, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(layout)
+    }
+
+    /// Are the registers those of a 64-bit process?
+    pub(crate) fn is_64bit(&self) -> bool {
+        self.machine() == bindings::EM_X86_64
+    }
+
+    /// `EM_*`.
+    pub(crate) fn machine(&self) -> u32 {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::livecore_view_machine(self.view) }
+    }
+}
+
+/// The registers of one thread.
+pub(crate) struct Registers {
+    data: KVec<u8>,
+    /// How many bytes of each set are known.
+    known: [u32; MAX_SETS],
+}
+
+impl Registers {
+    /// Room for the registers of one thread, none of which are known.
+    pub(crate) fn new(layout: &RegisterLayout, flags: Flags) -> Result<Self> {
+        Ok(Self {
+            data: KVec::from_elem(0, layout.size, flags)?,
+            known: [0; MAX_SETS],
+        })
+    }
+
+    /// The sets that are known, in the order of their notes.
+    pub(crate) fn sets<'a>(
+        &'a self,
+        layout: &'a RegisterLayout,
+    ) -> impl Iterator<Item = (&'a SetLayout, &'a [u8])> {
+        layout.sets.iter().zip(self.known).filter_map(|(set, known)| {
+            let end = set.offset.checked_add(known as usize)?;
+            (known > 0).then_some((set, self.data.get(set.offset..end)?))
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `task` is current, or cannot run while this does.
+    unsafe fn capture(&mut self, task: &Task, layout: &RegisterLayout) {
+        for (set, known) in layout.sets.iter().zip(&mut self.known) {
+            let end = set.offset.saturating_add(set.size);
+            let Some(place) = self.data.get_mut(set.offset..end) else {
+                continue;
+            };
+            // SAFETY: The set is one of the view's; `place` is as large as it; the caller
+            // vouches for `task`.
+            let read = unsafe {
+                ffi::livecore_regset_get(
+                    layout.view,
+                    set.index,
+                    task.as_ptr(),
+                    place.as_mut_ptr().cast(),
+                    set.size as u32,
+                )
+            };
+            // A set that cannot be read is skipped, as by the kernel.
+            *known = u32::try_from(read).unwrap_or(0).min(set.size as u32);
+        }
+    }
+
+    /// Takes the registers of the calling thread, on its way into or out of the kernel.
+    pub(crate) fn capture_current(&mut self, layout: &RegisterLayout) {
+        // SAFETY: The thread is current, for as long as it runs this.
+        unsafe { self.capture(kernel::current!(), layout) }
+    }
+
+    /// Takes the registers of a thread that is asleep in the kernel, and of this address
+    /// space, without waking it. False if it is not.
+    pub(crate) fn capture_blocked(
+        &mut self,
+        task: &Task,
+        mm: MmId,
+        layout: &RegisterLayout,
+    ) -> bool {
+        let mut flags = 0;
+        // SAFETY: `task` is referenced; `flags` is valid for the write.
+        if !unsafe { ffi::livecore_lock_blocked(task.as_ptr(), &mut flags) } {
+            return false;
+        }
+        let ours = MmId::of_task(task) == Some(mm);
+        if ours {
+            // SAFETY: The thread is blocked, and waking it takes the lock that we hold.
+            unsafe { self.capture(task, layout) };
+        }
+        // SAFETY: The lock was taken above.
+        unsafe { ffi::livecore_unlock_blocked(task.as_ptr(), flags) };
+        ours
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the running kernel really is: addresses of symbols, its BTF, our layouts.
+
+use super::ffi;
+use core::slice;
+use kernel::{bindings, prelude::*, str::CStr};
+
+/// The address of a kernel symbol, exported or not. Process context.
+pub(crate) fn resolve(name: &CStr) -> Result<usize> {
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    let address = unsafe { ffi::livecore_resolve(name.as_char_ptr()) };
+    if address == 0 {
+        pr_err!("this kernel has no symbol {}\n", name);
+        return Err(ENOENT);
+    }
+    Ok(address)
+}
+
+/// The running kernel's BTF, as it lies in its read-only data.
+pub(crate) fn kernel_btf() -> Result<&'static [u8]> {
+    let start = resolve(c"__start_BTF")?;
+    let stop = resolve(c"__stop_BTF")?;
+    let size = stop.checked_sub(start).ok_or(EINVAL)?;
+    // SAFETY: The linker script puts vmlinux's BTF between the two symbols
+    // (`include/asm-generic/vmlinux.lds.h`), in memory that is read-only and never freed.
+    Ok(unsafe { slice::from_raw_parts(start as *const u8, size) })
+}
+
+/// A structure member whose offset was compiled into this module.
+pub(crate) struct Layout {
+    pub(crate) kind: &'static CStr,
+    pub(crate) member: &'static CStr,
+    /// In bytes.
+    pub(crate) offset: u32,
+}
+
+/// All of them.
+pub(crate) fn layouts() -> impl Iterator<Item = Layout> {
+    let mut count = 0;
+    // SAFETY: `count` is valid for the write.
+    let table = unsafe { ffi::livecore_layouts(&mut count) };
+    // SAFETY: The function returns a static table of `count` entries.
+    let table = unsafe { slice::from_raw_parts(table, count as usize) };
+    table.iter().map(|entry| Layout {
+        // SAFETY: The strings are literals in the module's C code.
+        kind: unsafe { CStr::from_char_ptr(entry.type_) },
+        // SAFETY: As above.
+        member: unsafe { CStr::from_char_ptr(entry.member) },
+        offset: entry.offset,
+    })
+}
+
+/// Makes [`super::task_work`] able to take works back.
+pub(crate) fn bind_task_work_cancel() -> Result {
+    let address = resolve(c"task_work_cancel")?;
+    // SAFETY: `address` is that function's, whose type the C side takes from the kernel's own
+    // prototype; it becomes the target of a direct call.
+    unsafe { ffi::livecore_set_task_work_cancel(address) };
+    Ok(())
+}
+
+/// Waits until no task is, preempted, in code that it entered before this call.
+pub(crate) fn synchronize_rcu_tasks() {
+    // SAFETY: Called from process context, with nothing held.
+    unsafe { bindings::synchronize_rcu_tasks() };
+}

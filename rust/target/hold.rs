@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Keeps the threads of a process from user mode, and lets them go.
+//!
+//! Every thread gets a work, first; then those that sleep in the kernel are read in place.
+//! A sleeper that wakes meets its work before user mode, so nobody escapes and nobody is
+//! woken. New threads meet a work of their own before they ever run.
+//!
+//! Lock order: `Hold::threads` and the lock of the registry are never held together; nothing
+//! is taken under either but task lists' locks (`pi_lock`, of `task_work_add()`).
+
+use super::{
+    lifecycle::{EndReason, Lifecycle, State},
+    thread::{HeldThread, Thread},
+};
+use crate::sys::{
+    module::ModuleRef,
+    park::{Countdown, Gate, Parked, Waited},
+    registers::RegisterLayout,
+    task::{self, MmId, ProcessId},
+    workqueue,
+};
+use kernel::{
+    alloc::{
+        flags::{GFP_KERNEL, GFP_KERNEL_ACCOUNT, GFP_NOWAIT, __GFP_NOWARN},
+        Flags,
+    },
+    impl_has_work, new_spinlock, new_work,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode},
+    sync::{aref::ARef, Arc, SpinLock},
+    task::Task,
+    time::{Instant, Monotonic},
+    workqueue::{Work, WorkItem},
+};
+
+pub(super) use super::thread::Capture;
+
+/// The longest pause between two looks at those that have not arrived, in milliseconds.
+const MAX_PAUSE_MS: u32 = 16;
+
+/// A thread's place in the table: by id, which is about the order of creation, and by
+/// address, since an id may come again while the table still holds its former owner.
+type Key = (i32, usize);
+
+fn key_of(task: &Task) -> Key {
+    (task.pid(), task.as_ptr() as usize)
+}
+
+/// The threads that were found so far.
+struct Table {
+    threads: RBTree<Key, Arc<HeldThread>>,
+    count: usize,
+    /// Nobody is added any more.
+    closed: bool,
+}
+
+/// The threads of one process, held.
+#[pin_data]
+pub(crate) struct Hold {
+    mm: MmId,
+    process: ProcessId,
+    layout: RegisterLayout,
+    lifecycle: Lifecycle,
+    module: ModuleRef,
+    #[pin]
+    gate: Gate,
+    /// Those that have neither arrived nor been read in place.
+    #[pin]
+    missing: Countdown,
+    #[pin]
+    threads: SpinLock<Table>,
+    #[pin]
+    ending: Work<Hold>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Hold { self.ending }
+}
+
+impl WorkItem for Hold {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.let_go();
+    }
+}
+
+impl Hold {
+    /// A hold on nobody yet.
+    pub(crate) fn new(mm: MmId, task: &Task, module: &ModuleRef) -> Result<Arc<Self>> {
+        let layout = RegisterLayout::of(task)?;
+        let module = module.another();
+        Arc::pin_init(
+            pin_init!(Self {
+                mm,
+                process: ProcessId::of(task),
+                layout,
+                lifecycle: Lifecycle::new(),
+                module,
+                gate <- Gate::new(),
+                missing <- Countdown::new(),
+                threads <- new_spinlock!(Table {
+                    threads: RBTree::new(),
+                    count: 0,
+                    closed: false,
+                }),
+                ending <- new_work!("Hold::ending"),
+            }? Error),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Whose threads are held. Compared with the thread's own everywhere: exec.
+    pub(crate) fn mm_id(&self) -> MmId {
+        self.mm
+    }
+
+    /// Is this one of the threads that are, or should be, held?
+    pub(crate) fn concerns(&self, task: &Task) -> bool {
+        ProcessId::of(task) == self.process && MmId::of_task(task) == Some(self.mm)
+    }
+
+    pub(crate) fn layout(&self) -> &RegisterLayout {
+        &self.layout
+    }
+
+    /// `Ok` while it lasts.
+    pub(crate) fn check(&self) -> Result<(), EndReason> {
+        self.lifecycle.check()
+    }
+
+    /// One of the missing is accounted for.
+    pub(super) fn arrived(&self) {
+        self.missing.arrived();
+    }
+
+    /// Keeps the calling thread.
+    pub(super) fn park(&self) -> Parked {
+        self.gate.park()
+    }
+
+    /// Adds a thread: its work first, then a look whether it sleeps. Those that cannot be
+    /// held are passed over; one that is known already is, too.
+    fn add(self: &Arc<Self>, task: ARef<Task>, flags: Flags) -> Result {
+        if task::is_user_worker(&task) || !self.concerns(&task) {
+            return Ok(());
+        }
+        let key = key_of(&task);
+        let is_caller = task::is_current(&task);
+        let thread = Thread::new(self.clone(), task, flags)?;
+        let node = RBTreeNode::new(key, thread.clone(), flags)?;
+
+        if is_caller {
+            thread.capture_caller();
+        } else {
+            self.missing.expect();
+        }
+        let refused = {
+            let mut table = self.threads.lock();
+            if table.closed {
+                Some(node)
+            } else {
+                let former = table.threads.insert(node);
+                match former {
+                    // The same thread: found by the scan and by its creator. The first stays.
+                    Some(former) => table.threads.insert(former),
+                    None => {
+                        table.count = table.count.saturating_add(1);
+                        None
+                    }
+                }
+            }
+        };
+        if refused.is_some() {
+            thread.leave();
+            return self.check().map_err(EndReason::errno);
+        }
+        if !is_caller {
+            if HeldThread::queue(&thread, thread.task(), &self.module).is_err() {
+                thread.leave();
+            } else if self.check().is_ok() {
+                thread.capture_in_place();
+            } else {
+                // `let_go()` may have looked before the work was there.
+                HeldThread::cancel(&thread, thread.task());
+            }
+        }
+        Ok(())
+    }
+
+    /// A thread was created by one of the process, and has not run. Ends the hold if it cannot
+    /// be held: silently leaky is worse.
+    pub(crate) fn add_newborn(self: &Arc<Self>, task: &Task) {
+        if self.check().is_ok() && self.add(task.into(), GFP_NOWAIT | __GFP_NOWARN).is_err() {
+            self.end(EndReason::NoMemory);
+        }
+    }
+
+    /// The threads so far, in the order of their ids, the leader first.
+    fn snapshot(&self) -> Result<KVVec<Arc<HeldThread>>> {
+        let mut list = KVVec::new();
+        loop {
+            let table = self.threads.lock();
+            if table.count <= list.capacity() {
+                for thread in table.threads.values() {
+                    list.push_within_capacity(thread.clone()).map_err(|_| ENOMEM)?;
+                }
+                break;
+            }
+            let room = table.count;
+            drop(table);
+            list.reserve(room.saturating_add(room / 8), GFP_KERNEL)?;
+        }
+        let leader = list.iter().position(|thread| task::is_leader(thread.task()));
+        if let Some(leader) = leader {
+            if let Some(front) = list.as_mut_slice().get_mut(..=leader) {
+                front.rotate_right(1);
+            }
+        }
+        Ok(list)
+    }
+
+    /// Holds all threads of the process that `any` belongs to.
+    ///
+    /// Returns when all are accounted for or `timeout_ms` have passed: `ERESTARTSYS` on a
+    /// signal to the caller, the reason's errno if the hold has ended.
+    pub(crate) fn take(self: &Arc<Self>, any: &Task, timeout_ms: u32) -> Result {
+        let since = Instant::<Monotonic>::now();
+        // What is created from here on is added by its creator (`add_newborn()`).
+        for task in task::threads(any)? {
+            self.add(task, GFP_KERNEL_ACCOUNT)?;
+        }
+        let mut pause_ms = 1;
+        loop {
+            self.check().map_err(EndReason::errno)?;
+            let passed = u32::try_from(since.elapsed().as_millis()).unwrap_or(u32::MAX);
+            let left_ms = timeout_ms.saturating_sub(passed);
+            if left_ms == 0 || self.missing.left() <= 0 {
+                return Ok(());
+            }
+            match self.missing.wait(left_ms.min(pause_ms)) {
+                Waited::Reached => (),
+                Waited::Interrupted => return Err(ERESTARTSYS),
+                Waited::TimedOut => {
+                    // Some may have gone to sleep on their way.
+                    for thread in self.snapshot()? {
+                        thread.capture_in_place();
+                    }
+                    pause_ms = pause_ms.saturating_mul(2).min(MAX_PAUSE_MS);
+                }
+            }
+        }
+    }
+
+    /// Fixes the registers as they are, and hands each thread to `visit`, the leader first.
+    pub(super) fn seal(
+        &self,
+        mut visit: impl FnMut(&Thread, Capture, Option<crate::sys::registers::Registers>) -> Result,
+    ) -> Result {
+        for thread in self.snapshot()? {
+            let (how, registers) = thread.seal();
+            if how != Capture::Gone {
+                visit(&thread, how, registers)?;
+            }
+        }
+        if self.lifecycle.held() {
+            return Ok(());
+        }
+        match self.lifecycle.state() {
+            State::Ended(reason) => Err(reason.errno()),
+            State::Holding | State::Held => Ok(()),
+        }
+    }
+
+    /// Ends the hold: nobody parks from here on; those who do are woken soon. Any context,
+    /// under siglock with interrupts off too.
+    pub(crate) fn end(self: &Arc<Self>, reason: EndReason) {
+        if self.lifecycle.end(reason) {
+            self.gate.unlock();
+            // Err: it is queued already.
+            let _ = workqueue::queue().enqueue(self.clone());
+        }
+    }
+
+    /// Ends the hold, and returns when all threads have been told. Process context.
+    pub(crate) fn end_now(&self, reason: EndReason) {
+        self.lifecycle.end(reason);
+        self.let_go();
+    }
+
+    /// Wakes the parked, and takes back the works that have not run.
+    fn let_go(&self) {
+        self.gate.open();
+        self.missing.wake();
+        let threads = {
+            let mut table = self.threads.lock();
+            table.closed = true;
+            table.count = 0;
+            core::mem::replace(&mut table.threads, RBTree::new())
+        };
+        for thread in threads.values() {
+            HeldThread::cancel(thread, thread.task());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The states of a hold, and who may change them:
+//!
+//! ```text
+//! Holding ──► Held
+//!    └──────────┴──► Ended(reason)
+//! ```
+//!
+//! The first reason stays. One word, changed by compare-and-exchange: the probe of
+//! `signal_generate` ends a hold with interrupts off.
+
+use crate::sys::errno;
+use kernel::{
+    error::Error,
+    prelude::*,
+    sync::atomic::{ordering, Atomic},
+};
+
+/// Why a hold ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndReason {
+    /// The last descriptor was closed, or open failed.
+    Closed,
+    /// A signal that ends the process.
+    Signal,
+    /// `kernel.livecore_enable` was set to 0.
+    GateClosed,
+    /// No progress for `stall_ms`.
+    Stalled,
+    /// The process exited, or executes another program.
+    TargetGone,
+    /// A new thread could not be held.
+    NoMemory,
+}
+
+impl EndReason {
+    const ALL: [Self; 6] = [
+        Self::Closed,
+        Self::Signal,
+        Self::GateClosed,
+        Self::Stalled,
+        Self::TargetGone,
+        Self::NoMemory,
+    ];
+
+    /// What open and read return afterwards.
+    pub(crate) fn errno(self) -> Error {
+        match self {
+            Self::Closed => EBADF,
+            Self::Signal | Self::GateClosed => errno::ecanceled(),
+            Self::Stalled => ETIMEDOUT,
+            Self::TargetGone => ESRCH,
+            Self::NoMemory => ENOMEM,
+        }
+    }
+}
+
+/// The states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Works are being queued, threads arrive; open has not returned.
+    Holding,
+    /// All registers are fixed.
+    Held,
+    /// The threads are free.
+    Ended(EndReason),
+}
+
+impl State {
+    /// What comes next when all are held.
+    fn held(self) -> Option<Self> {
+        (self == Self::Holding).then_some(Self::Held)
+    }
+
+    /// What comes next when something ends the hold.
+    fn end(self, reason: EndReason) -> Option<Self> {
+        (!matches!(self, Self::Ended(_))).then_some(Self::Ended(reason))
+    }
+
+    const FIRST_REASON: u32 = 2;
+
+    fn encode(self) -> u32 {
+        match self {
+            Self::Holding => 0,
+            Self::Held => 1,
+            Self::Ended(reason) => Self::FIRST_REASON + reason as u32,
+        }
+    }
+
+    fn decode(word: u32) -> Self {
+        match word {
+            0 => Self::Holding,
+            1 => Self::Held,
+            word => {
+                let index = word.saturating_sub(Self::FIRST_REASON) as usize;
+                let reason = EndReason::ALL.get(index).copied();
+                Self::Ended(reason.unwrap_or(EndReason::Closed))
+            }
+        }
+    }
+}
+
+/// The state of one hold.
+pub(crate) struct Lifecycle(Atomic<u32>);
+
+impl Lifecycle {
+    pub(crate) fn new() -> Self {
+        Self(Atomic::new(State::Holding.encode()))
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State::decode(self.0.load(ordering::Acquire))
+    }
+
+    /// `Ok` while the threads are held, else why not.
+    pub(crate) fn check(&self) -> Result<(), EndReason> {
+        match self.state() {
+            State::Ended(reason) => Err(reason),
+            State::Holding | State::Held => Ok(()),
+        }
+    }
+
+    fn change(&self, next: impl Fn(State) -> Option<State>) -> bool {
+        let mut word = self.0.load(ordering::Relaxed);
+        loop {
+            let Some(state) = next(State::decode(word)) else {
+                return false;
+            };
+            match self.0.cmpxchg(word, state.encode(), ordering::Full) {
+                Ok(_) => return true,
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// All are held. False if the hold has ended meanwhile.
+    pub(crate) fn held(&self) -> bool {
+        self.change(State::held)
+    }
+
+    /// Ends it. True for the first who does. Any context.
+    pub(crate) fn end(&self, reason: EndReason) -> bool {
+        self.change(|state| state.end(reason))
+    }
+}
+
+#[kernel::prelude::kunit_tests(livecore_lifecycle)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_held_once() {
+        let life = Lifecycle::new();
+        assert!(life.state() == State::Holding);
+        assert!(life.check().is_ok());
+        assert!(life.held());
+        assert!(!life.held());
+        assert!(life.state() == State::Held);
+        assert!(life.check().is_ok());
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        for first in EndReason::ALL {
+            for held in [false, true] {
+                let life = Lifecycle::new();
+                if held {
+                    assert!(life.held());
+                }
+                assert!(life.end(first));
+                for second in EndReason::ALL {
+                    assert!(!life.end(second));
+                }
+                assert!(!life.held());
+                assert!(life.state() == State::Ended(first));
+                assert!(life.check() == Err(first));
+            }
+        }
+    }
+
+    #[test]
+    fn every_state_survives_its_encoding() {
+        for state in [State::Holding, State::Held] {
+            assert!(State::decode(state.encode()) == state);
+        }
+        for reason in EndReason::ALL {
+            let state = State::Ended(reason);
+            assert!(State::decode(state.encode()) == state);
+        }
+    }
+
+    #[test]
+    fn reasons_have_their_errnos() {
+        assert_eq!(EndReason::Signal.errno().to_errno(), -125);
+        assert_eq!(EndReason::GateClosed.errno().to_errno(), -125);
+        assert_eq!(EndReason::Stalled.errno().to_errno(), -110);
+        assert_eq!(EndReason::TargetGone.errno().to_errno(), -3);
+        assert_eq!(EndReason::NoMemory.errno().to_errno(), -12);
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One thread of a held process, and how its registers were come by.
+
+use super::hold::Hold;
+use crate::sys::{
+    park::Parked,
+    registers::Registers,
+    task::{self, MmId},
+    task_work::{AtBoundary, TaskWork},
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{aref::ARef, Arc, Mutex},
+    task::Task,
+};
+
+use super::lifecycle::EndReason;
+
+/// A thread with its work, as the hold keeps it.
+pub(super) type HeldThread = TaskWork<Thread>;
+
+/// How a thread was captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Capture {
+    /// Not yet; its note is zeroed if open returns so.
+    Waiting,
+    /// By itself, at the boundary to user mode, where it is parked.
+    Parked,
+    /// Asleep in the kernel, without being woken.
+    InPlace,
+    /// The caller of open itself, in its system call.
+    Caller,
+    /// Not to be captured: it exits, or executes another program.
+    Gone,
+}
+
+struct Captured {
+    how: Capture,
+    /// Taken by [`Thread::seal`].
+    registers: Option<Registers>,
+}
+
+/// One thread of a held process.
+#[pin_data]
+pub(crate) struct Thread {
+    hold: Arc<Hold>,
+    task: ARef<Task>,
+    /// Lock order: before the task's `pi_lock`, after nothing.
+    #[pin]
+    captured: Mutex<Captured>,
+}
+
+impl Thread {
+    /// Allocates what a thread needs, its registers' room included.
+    pub(super) fn new(
+        hold: Arc<Hold>,
+        task: ARef<Task>,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Arc<HeldThread>> {
+        let captured = Captured {
+            how: Capture::Waiting,
+            registers: Some(Registers::new(hold.layout(), flags)?),
+        };
+        Arc::pin_init(
+            TaskWork::new(pin_init!(Thread {
+                hold,
+                task,
+                captured <- new_mutex!(captured),
+            }? Error)),
+            flags,
+        )
+    }
+
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// Takes the registers of the calling thread, which is this one.
+    pub(super) fn capture_caller(&self) {
+        let mut captured = self.captured.lock();
+        if let Some(registers) = &mut captured.registers {
+            registers.capture_current(self.hold.layout());
+            captured.how = Capture::Caller;
+        }
+    }
+
+    /// Reads the registers where the thread sleeps. True if it needs no more waiting for.
+    pub(super) fn capture_in_place(&self) -> bool {
+        let mut captured = self.captured.lock();
+        let captured = &mut *captured;
+        if captured.how != Capture::Waiting {
+            return true;
+        }
+        let (mm, layout) = (self.hold.mm_id(), self.hold.layout());
+        let Some(registers) = &mut captured.registers else {
+            return true;
+        };
+        if !registers.capture_blocked(&self.task, mm, layout) {
+            return false;
+        }
+        captured.how = Capture::InPlace;
+        self.hold.arrived();
+        true
+    }
+
+    /// It has left, or was never ours to hold.
+    pub(super) fn leave(&self) {
+        let mut captured = self.captured.lock();
+        if captured.how == Capture::Waiting {
+            self.hold.arrived();
+        }
+        if captured.registers.is_some() {
+            captured.how = Capture::Gone;
+        }
+    }
+
+    /// Fixes the capture as it is now, and hands out the registers.
+    pub(super) fn seal(&self) -> (Capture, Option<Registers>) {
+        let mut captured = self.captured.lock();
+        (captured.how, captured.registers.take())
+    }
+
+    /// Takes the thread's own registers, unless the capture is sealed.
+    fn arrive(&self) {
+        let mut captured = self.captured.lock();
+        let captured = &mut *captured;
+        if let Some(registers) = &mut captured.registers {
+            registers.capture_current(self.hold.layout());
+            if captured.how == Capture::Waiting {
+                self.hold.arrived();
+            }
+            captured.how = Capture::Parked;
+        }
+    }
+}
+
+impl AtBoundary for Thread {
+    fn at_boundary(&self) {
+        // First of all: a queued work survives execve, and the image may be another user's.
+        let ours = MmId::of_current() == Some(self.hold.mm_id());
+        if !ours || task::current_unparkable() {
+            self.leave();
+            return;
+        }
+        if self.hold.check().is_err() {
+            return;
+        }
+        self.arrive();
+        if self.hold.park() == Parked::Killed {
+            self.hold.end(EndReason::TargetGone);
+        }
+    }
+}
