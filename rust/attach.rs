@@ -35,9 +35,11 @@ impl Attachment {
         })?;
         // Left over from a lookup that was in flight when a previous load went.
         pident::drop_cached_entries();
-        let entry = hook.publish(&core_file::operations::<Core>()).inspect_err(|error| {
-            pr_err!("/proc/<pid>/ is not looked up as we expect: {:?}\n", error);
-        })?;
+        let entry = hook
+            .publish(&core_file::operations::<Core>())
+            .inspect_err(|error| {
+                pr_err!("/proc/<pid>/ is not looked up as we expect: {:?}\n", error);
+            })?;
         let this = Self { entry: Some(entry) };
         if let Some(entry) = &this.entry {
             entry.selftest().inspect_err(|error| {

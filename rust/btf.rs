@@ -129,7 +129,9 @@ impl<'a> Btf<'a> {
     fn bit_offset(&self, composite: Type, member: &[u8], depth: u32) -> Option<u32> {
         let bitfields = composite.info >> 31 != 0;
         for index in 0..composite.count() {
-            let at = composite.rest.checked_add(index.checked_mul(MEMBER_SIZE)?)?;
+            let at = composite
+                .rest
+                .checked_add(index.checked_mul(MEMBER_SIZE)?)?;
             let name = u32_at(self.types, at)?;
             let type_id = u32_at(self.types, at.checked_add(4)?)?;
             let mut offset = u32_at(self.types, at.checked_add(8)?)?;
@@ -163,15 +165,42 @@ mod tests {
     fn blob() -> Result<KVec<u8>> {
         const STRINGS: &[u8] = b"\0int\0outer\0first\0second\0";
         let types: &[u32] = &[
-            1, 1 << 24, 4, 0x20, // [1] int
-            0, 6 << 24 | 1, 4, 1, 7, // [2] enum of one
-            0, 4 << 24 | 1, 4, 17, 1, 0, // [3] struct { int second; }
-            5, 4 << 24 | 2, 8, 11, 1, 0, 0, 3, 32, // [4] struct outer
+            1,
+            1 << 24,
+            4,
+            0x20, // [1] int
+            0,
+            6 << 24 | 1,
+            4,
+            1,
+            7, // [2] enum of one
+            0,
+            4 << 24 | 1,
+            4,
+            17,
+            1,
+            0, // [3] struct { int second; }
+            5,
+            4 << 24 | 2,
+            8,
+            11,
+            1,
+            0,
+            0,
+            3,
+            32, // [4] struct outer
         ];
         let types_size = types.len() as u32 * 4;
-        let header = [0x0001_eb9f, 24, 0, types_size, types_size, STRINGS.len() as u32];
+        let header = [
+            0x0001_eb9f,
+            24,
+            0,
+            types_size,
+            types_size,
+            STRINGS.len() as u32,
+        ];
         let mut blob = KVec::new();
-        for word in header.iter().chain(types) {
+        for word in Iterator::chain(header.iter(), types) {
             blob.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL)?;
         }
         blob.extend_from_slice(STRINGS, GFP_KERNEL)?;

@@ -12,7 +12,7 @@ use crate::{
     params::Config,
     sys::{
         errno,
-        memory::{Mappings, UsedMm},
+        memory::{self as sys_memory, Mappings, UsedMm},
         module::ModuleRef,
         registry_lock::RegistryLocked,
         task::{self, MmId},
@@ -33,7 +33,6 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{ordering, Atomic},
-        barrier::smp_rmb,
         Arc,
     },
     task::{Kuid, Task},
@@ -82,7 +81,9 @@ static OPEN: Atomic<u32> = Atomic::new(0);
 
 /// The dump of this address space, while it lasts.
 fn find(dumps: &[Arc<Dump>], mm: MmId) -> Option<&Arc<Dump>> {
-    dumps.iter().find(|dump| dump.lasts() && dump.hold.mm_id() == mm)
+    dumps
+        .iter()
+        .find(|dump| dump.lasts() && dump.hold.mm_id() == mm)
 }
 
 /// Would `reader`, reading `target`, wait for itself? It would if `target` dumps `reader`, or
@@ -133,7 +134,9 @@ impl Registered {
             if limit.is_some_and(|max| !within_limits(&dumps, dump.uid, max)) {
                 return Err(EAGAIN);
             }
-            dumps.push_within_capacity(dump.clone()).map_err(|_| ENOMEM)?;
+            dumps
+                .push_within_capacity(dump.clone())
+                .map_err(|_| ENOMEM)?;
             OPEN.fetch_add(1, ordering::Full);
             break;
         }
@@ -321,7 +324,7 @@ impl Session {
         };
         // Was it the image's until the last byte was copied? Pairs with the full barrier of
         // the exchange in `Lifecycle::end()`, which comes before any thread is let go.
-        smp_rmb();
+        sys_memory::read_barrier();
         dump.hold.check().map_err(EndReason::errno)?;
         if read == 0 {
             return Err(EFAULT);

@@ -144,10 +144,13 @@ unsigned long livecore_mm_map_count(struct mm_struct *mm);
 unsigned long livecore_mm_dump_filter(struct mm_struct *mm);
 void livecore_mm_args(struct mm_struct *mm, unsigned long *start, unsigned long *end);
 const unsigned long *livecore_mm_auxv(struct mm_struct *mm, unsigned int *words);
-long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
-			struct page **pages);
 void livecore_put_page(struct page *page);
 void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len);
+void livecore_read_barrier(void);
+
+/* pages.c */
+long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
+			struct page **pages, unsigned long *missing);
 
 /* tracepoints.c */
 void livecore_tracepoint_synchronize(void);

@@ -85,9 +85,8 @@ impl Filter {
 
     /// What of a mapping is dumped. The order of the rules is the kernel's.
     pub(crate) fn dump_size(self, traits: &Traits) -> DumpSize {
-        let by_sharing = |private, shared| {
-            self.everything_if(if traits.shared { shared } else { private })
-        };
+        let by_sharing =
+            |private, shared| self.everything_if(if traits.shared { shared } else { private });
 
         if traits.special {
             return DumpSize::Everything;
@@ -162,16 +161,52 @@ mod tests {
 
     #[test]
     fn each_bit_decides_its_kind() {
-        let file = Traits { file: true, ..PLAIN };
-        let shared = Traits { shared: true, ..file };
-        assert!(decided_by(Traits { anonymous: true, ..PLAIN }, 0));
-        assert!(decided_by(Traits { unlinked: true, ..shared }, 1));
+        let file = Traits {
+            file: true,
+            ..PLAIN
+        };
+        let shared = Traits {
+            shared: true,
+            ..file
+        };
+        assert!(decided_by(
+            Traits {
+                anonymous: true,
+                ..PLAIN
+            },
+            0
+        ));
+        assert!(decided_by(
+            Traits {
+                unlinked: true,
+                ..shared
+            },
+            1
+        ));
         assert!(decided_by(file, 2));
         assert!(decided_by(shared, 3));
-        assert!(decided_by(Traits { hugetlb: true, ..PLAIN }, 5));
-        assert!(decided_by(Traits { hugetlb: true, ..shared }, 6));
+        assert!(decided_by(
+            Traits {
+                hugetlb: true,
+                ..PLAIN
+            },
+            5
+        ));
+        assert!(decided_by(
+            Traits {
+                hugetlb: true,
+                ..shared
+            },
+            6
+        ));
         assert!(decided_by(Traits { dax: true, ..file }, 7));
-        assert!(decided_by(Traits { dax: true, ..shared }, 8));
+        assert!(decided_by(
+            Traits {
+                dax: true,
+                ..shared
+            },
+            8
+        ));
     }
 
     #[test]
@@ -201,7 +236,12 @@ mod tests {
         assert!(ALL.dump_size(&hidden) == DumpSize::Nothing);
         assert!(ALL.dump_size(&io) == DumpSize::Nothing);
         // But hugetlb comes before VM_IO, in the kernel too.
-        assert!(ALL.dump_size(&Traits { hugetlb: true, ..io }) == DumpSize::Everything);
+        assert!(
+            ALL.dump_size(&Traits {
+                hugetlb: true,
+                ..io
+            }) == DumpSize::Everything
+        );
     }
 
     #[test]

@@ -60,10 +60,11 @@ impl Image {
     ///
     /// Fails with `ENOMEM`, or `EOVERFLOW` where the sizes do not add up to a file.
     pub(crate) fn new(machine: u16, notes: &[u8], segments: &[Segment]) -> Result<Self> {
-        let count = segments.len() as u64 + 1;
-        let notes_offset = EHDR_SIZE + PHDR_SIZE * count;
+        let count = (segments.len() as u64).saturating_add(1);
+        let notes_offset = PHDR_SIZE.saturating_mul(count).saturating_add(EHDR_SIZE);
         let notes_size = notes.len() as u64;
-        let data_offset = (notes_offset + notes_size)
+        let data_offset = notes_offset
+            .saturating_add(notes_size)
             .checked_next_multiple_of(PAGE_SIZE)
             .ok_or(EOVERFLOW)?;
 
@@ -96,7 +97,7 @@ impl Image {
                 };
                 stretches.push(stretch, GFP_KERNEL_ACCOUNT)?;
             }
-            offset += s.filesz;
+            offset = offset.saturating_add(s.filesz);
         }
         head.bytes(notes)?;
         head.align(PAGE_SIZE as usize)?;
@@ -115,7 +116,7 @@ impl Image {
 
     /// The file's size, in bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.tail_offset + self.tail.len() as u64
+        self.tail_offset.saturating_add(self.tail.len() as u64)
     }
 
     /// What is at `position`, up to the end of that region.
@@ -131,14 +132,18 @@ impl Image {
         if let Some(skip) = after(&self.tail, self.tail_offset) {
             return Region::Bytes(self.tail.get(skip..).unwrap_or(&[]));
         }
-        let index = self.stretches.partition_point(|s| s.offset + s.size <= position);
-        match self.stretches.get(index) {
-            Some(s) if s.offset <= position => Region::Memory {
-                vaddr: s.vaddr + (position - s.offset),
-                size: s.size - (position - s.offset),
-            },
-            _ => Region::End,
-        }
+        let index = self
+            .stretches
+            .partition_point(|s| s.offset.saturating_add(s.size) <= position);
+        let inside = |s: &Stretch| {
+            let skip = position.checked_sub(s.offset)?;
+            Some(Region::Memory {
+                vaddr: s.vaddr.checked_add(skip)?,
+                size: s.size.checked_sub(skip)?,
+            })
+        };
+        let stretch = self.stretches.get(index);
+        stretch.and_then(inside).unwrap_or(Region::End)
     }
 }
 

@@ -5,7 +5,10 @@
 use super::{Writer, PAGE_SIZE};
 use kernel::prelude::*;
 
-const NT_PRSTATUS: u32 = 1;
+/// General registers, with a thread's status around them.
+pub(crate) const NT_PRSTATUS: u32 = 1;
+/// Floating point registers.
+pub(crate) const NT_PRFPREG: u32 = 2;
 const NT_PRPSINFO: u32 = 3;
 const NT_AUXV: u32 = 6;
 const NT_SIGINFO: u32 = 0x5349_4749;
@@ -134,7 +137,12 @@ pub(crate) struct ProcessStatus {
 pub(crate) fn write_prpsinfo(w: &mut Writer, status: &ProcessStatus) -> Result {
     write_note(w, CORE, NT_PRPSINFO, |w| {
         let name = b"RSDTZW".get(usize::from(status.state)).unwrap_or(&b'.');
-        w.bytes(&[status.state, *name, u8::from(*name == b'Z'), status.nice as u8])?;
+        w.bytes(&[
+            status.state,
+            *name,
+            u8::from(*name == b'Z'),
+            status.nice as u8,
+        ])?;
         w.zeros(4)?;
         w.u64(status.flags)?;
         w.u32(status.uid)?;

@@ -105,7 +105,10 @@ mod tests {
         w.u32(0x07060504)?;
         w.u64(0x0f0e0d0c0b0a0908)?;
         let bytes = w.into_bytes();
-        assert!(bytes.iter().enumerate().all(|(i, b)| usize::from(*b) == i + 1));
+        assert!(bytes
+            .iter()
+            .enumerate()
+            .all(|(i, b)| usize::from(*b) == i + 1));
         assert_eq!(bytes.len(), 15);
         Ok(())
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The target's mappings and pages. */
+/* The target's mappings, and copying from its pages. */
 #include <linux/dax.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -8,7 +8,6 @@
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched/coredump.h>
-#include <linux/userfaultfd_k.h>
 #include <livecore/helpers.h>
 
 static unsigned int file_traits(const struct file *file)
@@ -68,8 +67,8 @@ static unsigned int vma_traits(struct vm_area_struct *vma)
 long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsigned long max)
 {
 	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
 	unsigned long count = 0;
-	VMA_ITERATOR(vmi, mm, 0);
 
 	if (!mmap_read_trylock(mm))
 		return -EAGAIN;
@@ -77,6 +76,7 @@ long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsig
 		count = mm->map_count;
 		goto unlock;
 	}
+	vma_iter_init(&vmi, mm, 0);
 	for_each_vma(vmi, vma) {
 		out[count++] = (struct livecore_mapping) {
 			.start = vma->vm_start,
@@ -120,44 +120,6 @@ const unsigned long *livecore_mm_auxv(struct mm_struct *mm, unsigned int *words)
 	return mm->saved_auxv;
 }
 
-/**
- * livecore_pin_pages() - Take references on pages of a process.
- * @mm: the memory, with a reference on mm_users
- * @addr: an address in the first page
- * @count: how many pages, at most
- * @pages: where to put them
- *
- * get_dump_page(), mm/gup.c, of a foreign mm: what was never touched is not
- * allocated. A range that userfaultfd watches is not faulted in, since its
- * monitor may be parked; elsewhere a signal to the reader ends the wait.
- *
- * Return: how many pages, fewer where one is missing; 0 if it is the first;
- * -EINTR if the reader is being killed.
- */
-long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
-			struct page **pages)
-{
-	unsigned int flags = FOLL_FORCE | FOLL_DUMP;
-	struct vm_area_struct *vma;
-	int locked = 1;
-	long pinned;
-
-	addr &= PAGE_MASK;
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	vma = vma_lookup(mm, addr);
-	if (vma) {
-		count = min_t(unsigned long, count, (vma->vm_end - addr) >> PAGE_SHIFT);
-		flags |= userfaultfd_armed(vma) ? FOLL_NOFAULT : FOLL_INTERRUPTIBLE;
-	}
-	pinned = get_user_pages_remote(mm, addr, count, flags, pages, &locked);
-	if (locked)
-		mmap_read_unlock(mm);
-	if (pinned < 0 && fatal_signal_pending(current))
-		return -EINTR;
-	return max(pinned, 0L);
-}
-
 void livecore_put_page(struct page *page)
 {
 	put_page(page);
@@ -166,4 +128,10 @@ void livecore_put_page(struct page *page)
 void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len)
 {
 	memcpy_from_page(to, page, offset, len);
+}
+
+void livecore_read_barrier(void)
+{
+	/* Pairs with what the caller says. */
+	smp_rmb();
 }

@@ -21,6 +21,7 @@
  */
 noinline int livecore_park(struct wait_queue_head *queue, const bool *open)
 {
+	/* Pairs with the release in Gate::unlock(). */
 	return wait_event_state(*queue, smp_load_acquire(open), PARKED);
 }
 
@@ -41,6 +42,7 @@ void livecore_wake_all(struct wait_queue_head *queue)
 long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
 			    unsigned int timeout_ms)
 {
+	/* Pairs with the full barrier in Countdown::arrived(). */
 	return wait_event_interruptible_timeout(*queue, smp_load_acquire(count) <= 0,
 						msecs_to_jiffies(timeout_ms));
 }

@@ -55,6 +55,7 @@ static void notrace hook_lookup(unsigned long ip, unsigned long parent_ip,
 	/* proc_pident_lookup(dir, dentry, rdx = first, rcx = end) */
 	if (!regs || regs->dx != (unsigned long)table)
 		return;
+	/* Pairs with livecore_pident_publish(): the table is complete. */
 	to = smp_load_acquire(&published);
 	if (!to) {
 		WRITE_ONCE(table_count, (regs->cx - regs->dx) / sizeof(*table));
@@ -73,6 +74,7 @@ static void notrace hook_readdir(unsigned long ip, unsigned long parent_ip,
 	/* proc_pident_readdir(file, ctx, rdx = first, ecx = count) */
 	if (!regs || regs->dx != (unsigned long)table)
 		return;
+	/* Pairs with livecore_pident_publish(): the table is complete. */
 	to = smp_load_acquire(&published);
 	if (!to)
 		return;
@@ -127,7 +129,7 @@ int livecore_pident_hook(unsigned long entries, unsigned long lookup,
 /* No callback is running, and none starts, when this returns. */
 void livecore_pident_unhook(void)
 {
-	smp_store_release(&published, NULL);
+	WRITE_ONCE(published, NULL);
 	unhook(&readdir_ops);
 	unhook(&lookup_ops);
 }
@@ -199,6 +201,7 @@ struct livecore_pident *livecore_pident_create(const struct file_operations *fop
 
 void livecore_pident_publish(struct livecore_pident *pident)
 {
+	/* Pairs with the hooks: who sees the table sees all of it. */
 	smp_store_release(&published, pident);
 }
 

@@ -93,11 +93,12 @@ bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags)
 	raw_spin_lock_irqsave(&task->pi_lock, *flags);
 	state = READ_ONCE(task->__state);
 	blocked = state != TASK_RUNNING && state != TASK_WAKING && state != TASK_DEAD;
-	/* Pairs with ttwu's: on_rq is not older than the state. */
+	/* on_rq is not older than the state. */
 	smp_rmb();
 	blocked = blocked && !task_is_runnable(task);
-	/* Pairs with the release of on_cpu in finish_task(). */
+	/* on_cpu is not older than on_rq. */
 	smp_rmb();
+	/* As in try_to_wake_up(): its registers are saved. */
 	blocked = blocked && !smp_load_acquire(&task->on_cpu);
 	if (!blocked)
 		raw_spin_unlock_irqrestore(&task->pi_lock, *flags);

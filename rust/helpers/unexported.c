@@ -16,7 +16,7 @@ DEFINE_STATIC_CALL_RET0(livecore_task_work_cancel_call, task_work_cancel);
 void livecore_set_task_work_cancel(unsigned long address)
 {
 	static_call_update(livecore_task_work_cancel_call,
-			   (typeof(&task_work_cancel))address);
+			   (typeof(task_work_cancel) *)address);
 }
 
 /* kernel/task_work.c; true: it was removed and will not run. */

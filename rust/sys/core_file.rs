@@ -51,7 +51,7 @@ impl Entry<'_> {
         unsafe { (*self.file).f_flags & O_ACCMODE != O_RDONLY }
     }
 
-    /// The thread that the entry is of: the leader, but for /proc/<tid>; `ESRCH` once it was
+    /// The thread that the entry is of: the leader, but for `/proc/<tid>`; `ESRCH` once it was
     /// reaped.
     pub(crate) fn task(&self) -> Result<ARef<Task>> {
         // SAFETY: By the type invariant; what is returned is NULL or comes with a reference.

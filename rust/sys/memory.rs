@@ -80,8 +80,7 @@ impl Mappings {
             // INVARIANT: All files are NULL.
             let mut list = Self(list);
             // SAFETY: The mm is in use; the list has room for `room` mappings.
-            let count =
-                unsafe { ffi::livecore_mappings(mm.as_raw(), list.0.as_mut_ptr(), room) };
+            let count = unsafe { ffi::livecore_mappings(mm.as_raw(), list.0.as_mut_ptr(), room) };
             if count < 0 {
                 return Err(EAGAIN);
             }
@@ -168,17 +167,23 @@ impl Mapping<'_> {
         }
         // SAFETY: The file is referenced; the buffer is as long as stated.
         let path = unsafe {
-            bindings::file_path(self.0.file, buffer.as_mut_ptr().cast(), buffer.len() as c_int)
+            bindings::file_path(
+                self.0.file,
+                buffer.as_mut_ptr().cast(),
+                buffer.len() as c_int,
+            )
         };
-        // SAFETY: What is returned is an error pointer, or points into the buffer at a
-        // NUL-terminated string.
-        Some(kernel::error::from_err_ptr(path).map(|path| unsafe {
-            CStr::from_char_ptr(path).to_bytes_with_nul()
-        }))
+        let path = match kernel::error::from_err_ptr(path) {
+            Ok(path) => path,
+            Err(error) => return Some(Err(error)),
+        };
+        // SAFETY: It points into the buffer, at a string that ends with it.
+        let path = unsafe { CStr::from_char_ptr(path) };
+        Some(Ok(path.to_bytes_with_nul()))
     }
 }
 
-/// Pages of a process, pinned one after the other from an address.
+/// Pages of a process, one after the other from an address; or how far there are none.
 ///
 /// # Invariants
 ///
@@ -186,25 +191,41 @@ impl Mapping<'_> {
 pub(crate) struct PageBatch {
     pages: [*mut bindings::page; BATCH],
     count: usize,
+    missing: u64,
 }
 
 impl PageBatch {
-    /// Takes references on at most `wanted` pages from `address`, fewer where one is missing,
-    /// none where it is the first. Fails with `EINTR` alone, if the caller is being killed.
+    /// Takes references on at most `wanted` pages from the one with `address` in it; fewer,
+    /// but not none, where what follows is of another kind. None only if the first is missing.
+    /// Fails with `EINTR` alone, if the caller is being killed.
     ///
     /// Takes `mmap_lock` for read and drops it. May wait for pages to be read in.
     pub(crate) fn pin(mm: &UsedMm, address: u64, wanted: usize) -> Result<Self> {
         let mut pages = [ptr::null_mut(); BATCH];
         let wanted = wanted.min(BATCH) as u32;
-        // SAFETY: The mm is in use; there is room for `wanted` pages.
+        let mut missing = 0;
+        // SAFETY: The mm is in use; there is room for `wanted` pages; `missing` is valid for
+        // the write.
         let count = unsafe {
-            ffi::livecore_pin_pages(mm.as_raw(), address as usize, wanted, pages.as_mut_ptr())
+            ffi::livecore_pin_pages(
+                mm.as_raw(),
+                address as usize,
+                wanted,
+                pages.as_mut_ptr(),
+                &mut missing,
+            )
         };
         // INVARIANT: The function took that many.
         Ok(Self {
             pages,
             count: usize::try_from(count).map_err(|_| EINTR)?,
+            missing: missing as u64,
         })
+    }
+
+    /// If there are no pages: how many bytes are missing, from the start of the first page.
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing
     }
 
     /// How many there are.
@@ -233,7 +254,9 @@ impl PageBatch {
 
     /// Copies into a buffer, from `offset` of a page, up to its end; returns how many bytes.
     pub(crate) fn copy(&self, index: usize, offset: usize, to: &mut [u8]) -> usize {
-        let len = to.len().min((crate::elf::PAGE_SIZE as usize).saturating_sub(offset));
+        let len = to
+            .len()
+            .min((crate::elf::PAGE_SIZE as usize).saturating_sub(offset));
         let Some(page) = self.page(index) else {
             return 0;
         };
@@ -256,4 +279,11 @@ impl Drop for PageBatch {
 pub(crate) fn zero_iter(len: usize, to: &mut IovIterDest<'_>) -> usize {
     // SAFETY: `to` is a valid iterator.
     unsafe { bindings::iov_iter_zero(len, to.as_raw()) }
+}
+
+/// What was read before is not newer than what is read after: `smp_rmb()`, which 7.2 and 7.3
+/// spell differently in Rust.
+pub(crate) fn read_barrier() {
+    // SAFETY: No preconditions.
+    unsafe { ffi::livecore_read_barrier() };
 }

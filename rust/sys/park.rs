@@ -124,8 +124,9 @@ impl Countdown {
     /// Waits for all, at most `timeout_ms` milliseconds. Process context.
     pub(crate) fn wait(&self, timeout_ms: u32) -> Waited {
         // SAFETY: Both pointers are into `self`, which outlives the call.
-        let left =
-            unsafe { ffi::livecore_wait_for_zero(self.queue.get(), self.count.as_ptr(), timeout_ms) };
+        let left = unsafe {
+            ffi::livecore_wait_for_zero(self.queue.get(), self.count.as_ptr(), timeout_ms)
+        };
         match left {
             0 => Waited::TimedOut,
             1.. => Waited::Reached,

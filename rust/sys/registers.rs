@@ -7,7 +7,10 @@ use super::{ffi, task::MmId};
 use kernel::{
     alloc::{flags::GFP_KERNEL_ACCOUNT, Flags},
     bindings,
-    prelude::*, str::CStr, task::Task};
+    prelude::*,
+    str::CStr,
+    task::Task,
+};
 
 /// More register sets than any view has.
 const MAX_SETS: usize = 16;
@@ -105,10 +108,14 @@ impl Registers {
         &'a self,
         layout: &'a RegisterLayout,
     ) -> impl Iterator<Item = (&'a SetLayout, &'a [u8])> {
-        layout.sets.iter().zip(self.known).filter_map(|(set, known)| {
-            let end = set.offset.checked_add(known as usize)?;
-            (known > 0).then_some((set, self.data.get(set.offset..end)?))
-        })
+        layout
+            .sets
+            .iter()
+            .zip(self.known)
+            .filter_map(|(set, known)| {
+                let end = set.offset.checked_add(known as usize)?;
+                (known > 0).then_some((set, self.data.get(set.offset..end)?))
+            })
     }
 
     /// # Safety

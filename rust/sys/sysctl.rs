@@ -103,8 +103,7 @@ unsafe extern "C" fn write<W: Watcher>(
     ppos: *mut bindings::loff_t,
 ) -> c_int {
     // SAFETY: The arguments are passed through; the entry has a u32 and two bounds.
-    let result =
-        unsafe { bindings::proc_douintvec_minmax(table, write, buffer, lenp, ppos) };
+    let result = unsafe { bindings::proc_douintvec_minmax(table, write, buffer, lenp, ppos) };
     if write != 0 && result == 0 {
         W::written();
     }

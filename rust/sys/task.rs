@@ -5,12 +5,7 @@
 use super::ffi;
 use core::ptr::{self, NonNull};
 use kernel::{
-    alloc::flags::GFP_KERNEL,
-    bindings,
-    mm::Mm,
-    prelude::*,
-    sync::aref::ARef,
-    task::Task,
+    alloc::flags::GFP_KERNEL, bindings, mm::Mm, prelude::*, sync::aref::ARef, task::Task,
 };
 
 /// Takes over a reference on a task; `None` for NULL.
@@ -138,7 +133,7 @@ pub(crate) fn fatal_signal_pending() -> bool {
 /// Has the caller CAP_SYS_PTRACE in the initial user namespace?
 pub(crate) fn capable_sys_ptrace() -> bool {
     // SAFETY: Process context.
-    unsafe { bindings::capable(bindings::CAP_SYS_PTRACE as _) }
+    unsafe { bindings::capable(bindings::CAP_SYS_PTRACE as c_int) }
 }
 
 /// What the notes say of a thread; ids in its own pid namespace, times in nanoseconds.

@@ -16,7 +16,7 @@ use super::{
 use crate::sys::{
     module::ModuleRef,
     park::{Countdown, Gate, Parked, Waited},
-    registers::RegisterLayout,
+    registers::{RegisterLayout, Registers},
     task::{self, MmId, ProcessId},
     workqueue,
 };
@@ -204,7 +204,8 @@ impl Hold {
             let table = self.threads.lock();
             if table.count <= list.capacity() {
                 for thread in table.threads.values() {
-                    list.push_within_capacity(thread.clone()).map_err(|_| ENOMEM)?;
+                    list.push_within_capacity(thread.clone())
+                        .map_err(|_| ENOMEM)?;
                 }
                 break;
             }
@@ -212,7 +213,9 @@ impl Hold {
             drop(table);
             list.reserve(room.saturating_add(room / 8), GFP_KERNEL)?;
         }
-        let leader = list.iter().position(|thread| task::is_leader(thread.task()));
+        let leader = list
+            .iter()
+            .position(|thread| task::is_leader(thread.task()));
         if let Some(leader) = leader {
             if let Some(front) = list.as_mut_slice().get_mut(..=leader) {
                 front.rotate_right(1);
@@ -256,12 +259,12 @@ impl Hold {
     /// Fixes the registers as they are, and hands each thread to `visit`, the leader first.
     pub(super) fn seal(
         &self,
-        mut visit: impl FnMut(&Thread, Capture, Option<crate::sys::registers::Registers>) -> Result,
+        mut visit: impl FnMut(&Thread, Capture, Registers) -> Result,
     ) -> Result {
         for thread in self.snapshot()? {
-            let (how, registers) = thread.seal();
-            if how != Capture::Gone {
-                visit(&thread, how, registers)?;
+            match thread.seal() {
+                Some((Capture::Gone, _)) | None => (),
+                Some((how, registers)) => visit(&thread, how, registers)?,
             }
         }
         if self.lifecycle.held() {

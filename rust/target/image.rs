@@ -32,9 +32,6 @@ use kernel::{
 /// The longest path that `file_path()` makes, in bytes.
 const PATH_MAX: usize = 4096;
 
-/// `NT_PRFPREG`.
-const NT_PRFPREG: u32 = 2;
-
 /// What can be read of a process before it is held, when `mmap_lock` may still be waited for.
 pub(crate) struct Preparation {
     psargs: KVec<u8>,
@@ -103,17 +100,27 @@ fn write_thread(
     w: &mut Writer,
     layout: &RegisterLayout,
     thread: &Thread,
-    registers: Option<&Registers>,
+    registers: &Registers,
     between: impl FnOnce(&mut Writer) -> Result,
 ) -> Result {
     let info = task::thread_info(thread.task());
-    let sets = || registers.into_iter().flat_map(|registers| registers.sets(layout));
-    let general = sets().next().map_or(&[][..], |(_, data)| data);
-    let fpvalid = sets().any(|(set, _)| set.note_type == NT_PRFPREG);
+    let mut general: &[u8] = &[];
+    let mut fpvalid = false;
+    for (set, data) in registers.sets(layout) {
+        match set.note_type {
+            notes::NT_PRSTATUS => general = data,
+            notes::NT_PRFPREG => fpvalid = true,
+            _ => (),
+        }
+    }
     notes::write_prstatus(w, &thread_status(&info, fpvalid), general)?;
     between(w)?;
-    for (set, data) in sets().skip(1) {
-        notes::write_note(w, set.note_name.to_bytes(), set.note_type, |w| w.bytes(data))?;
+    for (set, data) in registers.sets(layout) {
+        if set.note_type != notes::NT_PRSTATUS {
+            notes::write_note(w, set.note_name.to_bytes(), set.note_type, |w| {
+                w.bytes(data)
+            })?;
+        }
     }
     Ok(())
 }
@@ -173,7 +180,7 @@ pub(crate) fn make(
     let mut w = Writer::new();
     let mut preparation = Some(preparation);
     hold.seal(|thread, captured, registers| {
-        write_thread(&mut w, layout, thread, registers.as_ref(), |w| {
+        write_thread(&mut w, layout, thread, &registers, |w| {
             // The notes of the process come with the first thread.
             let Some(preparation) = preparation.take() else {
                 return Ok(());
@@ -195,5 +202,9 @@ pub(crate) fn make(
     for mapping in mappings.iter() {
         segments.push(segment(&used, &mapping, filter)?, GFP_KERNEL_ACCOUNT)?;
     }
-    Image::new(layout.machine() as u16, w.into_bytes().as_slice(), &segments)
+    Image::new(
+        layout.machine() as u16,
+        w.into_bytes().as_slice(),
+        &segments,
+    )
 }

@@ -17,11 +17,14 @@ fn pages(address: u64, size: u64) -> usize {
 /// What of a stretch lies in the page that it starts in: the offset there, and the length.
 fn first_page(address: u64, size: u64) -> (usize, usize) {
     let within = address % PAGE_SIZE;
-    (within as usize, size.min(PAGE_SIZE.saturating_sub(within)) as usize)
+    (
+        within as usize,
+        size.min(PAGE_SIZE.saturating_sub(within)) as usize,
+    )
 }
 
-/// Copies one batch of a process's memory, from `address`; at most `size` bytes. A page that
-/// is not there is zeros.
+/// Copies one batch of a process's memory, from `address`; at most `size` bytes. What is not
+/// there is zeros.
 ///
 /// Returns how many bytes were copied: fewer than asked for where the batch, or what `to` can
 /// take, ends. Fails with `EINTR` if the caller is being killed.
@@ -33,16 +36,16 @@ pub(crate) fn read_batch(
 ) -> Result<usize> {
     let size = size.min(to.len() as u64);
     let batch = PageBatch::pin(mm, address, pages(address, size))?;
+    if batch.count() == 0 {
+        let missing = batch.missing().saturating_sub(address % PAGE_SIZE);
+        let len = usize::try_from(missing.min(size)).unwrap_or(usize::MAX);
+        return Ok(memory::zero_iter(len, to));
+    }
     let mut copied = 0usize;
-    // A batch without pages is one missing page.
-    for index in 0..batch.count().max(1) {
+    for index in 0..batch.count() {
         let done = copied as u64;
         let (offset, len) = first_page(address.saturating_add(done), size.saturating_sub(done));
-        let step = if index < batch.count() {
-            batch.copy_to_iter(index, offset, len, to)
-        } else {
-            memory::zero_iter(len, to)
-        };
+        let step = batch.copy_to_iter(index, offset, len, to);
         copied = copied.saturating_add(step);
         if step < len {
             break;

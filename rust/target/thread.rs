@@ -116,10 +116,11 @@ impl Thread {
         }
     }
 
-    /// Fixes the capture as it is now, and hands out the registers.
-    pub(super) fn seal(&self) -> (Capture, Option<Registers>) {
+    /// Fixes the capture as it is now, and hands out the registers; once.
+    pub(super) fn seal(&self) -> Option<(Capture, Registers)> {
         let mut captured = self.captured.lock();
-        (captured.how, captured.registers.take())
+        let registers = captured.registers.take()?;
+        Some((captured.how, registers))
     }
 
     /// Takes the thread's own registers, unless the capture is sealed.

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages of a process, without changing it: no page table grows, no page is
+ * allocated or mapped. What its page tables have is taken from there. What
+ * they do not have is nothing, in anonymous memory, and in the page cache,
+ * for a file. Only what was swapped out is faulted in.
+ */
+#include <linux/dax.h>
+#include <linux/file.h>
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/pagemap.h>
+#include <linux/pgtable.h>
+#include <linux/shmem_fs.h>
+#include <linux/userfaultfd_k.h>
+#include <asm/vdso.h>
+#include <livecore/helpers.h>
+
+/* How many steps a look for what is there may take, under mmap_lock. */
+#define MAX_STEPS	4096
+
+/*
+ * Is there a page table entry for @addr, of whatever kind? *@next is where
+ * the table, or the entry, that says so ends.
+ *
+ * Under mmap_lock no table goes but by RCU: those of PTEs, when khugepaged
+ * or PT_RECLAIM finds them empty. The answer may be old when it comes.
+ */
+static bool has_entry(struct mm_struct *mm, unsigned long addr, unsigned long *next)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t pmd;
+	pte_t pte;
+
+	*next = (addr & PGDIR_MASK) + PGDIR_SIZE;
+	if (pgd_none(*pgd))
+		return false;
+	p4d = p4d_offset(pgd, addr);
+	*next = (addr & P4D_MASK) + P4D_SIZE;
+	if (p4d_none(*p4d))
+		return false;
+	pud = pud_offset(p4d, addr);
+	*next = (addr & PUD_MASK) + PUD_SIZE;
+	if (pud_none(*pud))
+		return false;
+	if (pud_leaf(*pud))
+		return true;
+	rcu_read_lock();
+	pmd = pmdp_get_lockless(pmd_offset(pud, addr));
+	*next = (addr & PMD_MASK) + PMD_SIZE;
+	if (pmd_none(pmd) || pmd_leaf(pmd) || !pmd_present(pmd)) {
+		rcu_read_unlock();
+		return !pmd_none(pmd);
+	}
+	pte = ptep_get_lockless(pte_offset_kernel(&pmd, addr));
+	rcu_read_unlock();
+	*next = (addr & PAGE_MASK) + PAGE_SIZE;
+	return !pte_none(pte);
+}
+
+/*
+ * Where the stretch ends, from @addr to at most @end, all of whose pages have
+ * an entry, or none of whose, as @entry says.
+ */
+static unsigned long stretch_end(struct mm_struct *mm, unsigned long addr, unsigned long end,
+				 bool entry)
+{
+	unsigned int steps;
+	unsigned long next;
+
+	for (steps = 0; steps < MAX_STEPS && addr < end; steps++) {
+		if (has_entry(mm, addr, &next) != entry)
+			break;
+		/* The end of the address space wraps. */
+		addr = next > addr ? next : end;
+	}
+	return min(addr, end);
+}
+
+/* A page of a shmem file, by its index; a hole is not filled. */
+static struct page *shmem_file_page(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = filemap_get_folio(mapping, index);
+
+	/* Swapped out: read into the page cache, which is nobody's in particular. */
+	if (IS_ERR(folio) && xa_is_value(xa_load(&mapping->i_pages, index)))
+		folio = shmem_read_folio_gfp(mapping, index, mapping_gfp_mask(mapping));
+	if (IS_ERR(folio))
+		return NULL;
+	if (!folio_test_uptodate(folio)) {
+		folio_put(folio);
+		return NULL;
+	}
+	return folio_file_page(folio, index);
+}
+
+/* A page of a file, by its index, as a page fault would find it; or NULL. */
+static struct page *file_page(struct file *file, pgoff_t index)
+{
+	struct address_space *mapping = file->f_mapping;
+	struct folio *folio;
+
+	if (index >= DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE))
+		return NULL;
+	if (shmem_mapping(mapping))
+		return shmem_file_page(mapping, index);
+	folio = read_mapping_folio(mapping, index, file);
+	return IS_ERR(folio) ? NULL : folio_file_page(folio, index);
+}
+
+/* Are the pages of this mapping those of its file, as far as nobody wrote? */
+static bool is_of_file(struct vm_area_struct *vma)
+{
+	const struct address_space *mapping = vma->vm_file ? vma->vm_file->f_mapping : NULL;
+
+	return mapping && !vma_is_dax(vma) &&
+	       (shmem_mapping((struct address_space *)mapping) || mapping->a_ops->read_folio);
+}
+
+/* The vdso's pages are the kernel's, and mapped one by one as they are used. */
+static struct page *vdso_page(struct vm_area_struct *vma, unsigned long addr)
+{
+	const struct vdso_image *image = vma->vm_mm->context.vdso_image;
+
+	if (!image || vma->vm_start != (unsigned long)vma->vm_mm->context.vdso ||
+	    addr - vma->vm_start >= image->size)
+		return NULL;
+	return virt_to_page(image->data + (addr - vma->vm_start));
+}
+
+/* Takes what is mapped; fewer than @count where something else follows. */
+static long pin_mapped(struct vm_area_struct *vma, unsigned long addr, unsigned int count,
+		       struct page **pages, int *locked)
+{
+	unsigned int flags = FOLL_FORCE | FOLL_DUMP;
+
+	/* The monitor may be parked; elsewhere a signal to the reader ends the wait. */
+	flags |= userfaultfd_armed(vma) ? FOLL_NOFAULT : FOLL_INTERRUPTIBLE;
+	return get_user_pages_remote(vma->vm_mm, addr, count, flags, pages, locked);
+}
+
+static unsigned int pin_file(struct file *file, pgoff_t index, unsigned int count,
+			     struct page **pages)
+{
+	unsigned int pinned;
+
+	for (pinned = 0; pinned < count; pinned++) {
+		if (fatal_signal_pending(current))
+			break;
+		pages[pinned] = file_page(file, index + pinned);
+		if (!pages[pinned])
+			break;
+	}
+	return pinned;
+}
+
+/**
+ * livecore_pin_pages() - Take references on pages of a process.
+ * @mm: the memory, with a reference on mm_users
+ * @addr: an address in the first page
+ * @count: how many pages, at most
+ * @pages: where to put them
+ * @missing: if there is no page: how many bytes are missing, at least
+ *
+ * get_dump_page(), mm/gup.c, of a foreign mm and without its faults.
+ *
+ * Return: how many pages, 0 if the first is missing, -EINTR if the caller is
+ * being killed.
+ */
+long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
+			struct page **pages, unsigned long *missing)
+{
+	struct vm_area_struct *vma;
+	struct file *file = NULL;
+	unsigned long end;
+	int locked = 1;
+	long pinned = 0;
+	pgoff_t index;
+
+	addr &= PAGE_MASK;
+	*missing = PAGE_SIZE;
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = find_vma(mm, addr);
+	if (!vma || vma->vm_start > addr) {
+		*missing = (vma ? vma->vm_start : ULONG_MAX & PAGE_MASK) - addr;
+		goto unlock;
+	}
+	end = stretch_end(mm, addr, vma->vm_end, false);
+	if (is_vm_hugetlb_page(vma) || end == addr) {
+		end = min(vma->vm_end, addr + count * PAGE_SIZE);
+		if (!is_vm_hugetlb_page(vma))
+			end = stretch_end(mm, addr, end, true);
+		count = (max(end, addr + PAGE_SIZE) - addr) >> PAGE_SHIFT;
+		pinned = pin_mapped(vma, addr, count, pages, &locked);
+	} else if (is_of_file(vma)) {
+		count = min_t(unsigned long, count, (end - addr) >> PAGE_SHIFT);
+		file = get_file(vma->vm_file);
+		index = linear_page_index(vma, addr);
+	} else {
+		pages[0] = vdso_page(vma, addr);
+		if (pages[0]) {
+			get_page(pages[0]);
+			pinned = 1;
+		}
+		*missing = end - addr;
+	}
+unlock:
+	if (locked)
+		mmap_read_unlock(mm);
+	if (file) {
+		pinned = pin_file(file, index, count, pages);
+		fput(file);
+	}
+	if (pinned <= 0 && fatal_signal_pending(current))
+		return -EINTR;
+	return max(pinned, 0L);
+}
