@@ -52,6 +52,8 @@ struct Dump {
     stall_ms: u32,
     /// When there was progress last, in milliseconds since `started`.
     progress_ms: Atomic<u32>,
+    /// The image's size, in bytes, once there is an image.
+    size: Atomic<u64>,
 }
 
 impl Dump {
@@ -256,7 +258,6 @@ impl Session {
             mm,
             privileged,
         } = target;
-        let preparation = Preparation::new(&mm)?;
         let hold = Hold::new(MmId::of(&mm), &task, module)?;
         if !hold.layout().is_64bit() {
             return Err(errno::eopnotsupp());
@@ -268,13 +269,17 @@ impl Session {
             started: Instant::now(),
             stall_ms: config.stall_ms,
             progress_ms: Atomic::new(0),
+            size: Atomic::new(0),
         };
         let dump = Arc::new(dump, GFP_KERNEL)?;
         let registered = Registered::new(dump, (!privileged).then_some(config.max_dumps))?;
 
+        // The last that may wait for `mmap_lock`: nothing is held yet.
+        let preparation = Preparation::new(&mm)?;
         hold.take(&task, config.timeout_ms)?;
         let mappings = list_mappings(&registered.0, &mm, config.timeout_ms)?;
         let image = image::make(&hold, &mm, preparation, &mappings)?;
+        registered.0.size.store(image.size(), ordering::Relaxed);
         registered.0.progress();
         Ok(Self {
             registered,
@@ -333,10 +338,13 @@ impl Session {
         Ok(read)
     }
 
-    /// Lets the threads go. Returns what size the entry has from now on.
+    /// Lets the threads go. Returns what size the entry has from now on: that of another dump
+    /// of the same memory, if this one had ended before.
     pub(crate) fn release(&self) -> u64 {
-        self.registered.0.hold.end_now(EndReason::Closed);
-        0
+        let hold = &self.registered.0.hold;
+        hold.end_now(EndReason::Closed);
+        let dumps = DUMPS.lock();
+        find(&dumps, hold.mm_id()).map_or(0, |dump| dump.size.load(ordering::Relaxed))
     }
 }
 
