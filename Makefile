@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# livecore: `make demo` shows it, `make check` tests it, `make help` lists the rest.
+
+# Kbuild reads this file too where it takes the checkout for a module's folder.
+ifeq ($(KERNELRELEASE),)
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+KERNEL ?= 7.2
+MEM ?= 2G
+SMP ?= 2
+lab := tools/lab/enter python3 -m lab
+
+# Words for the shell reach it through the environment, whatever is in them.
+export RUN TESTS KERNELS
+
+all: modules
+
+modules:
+	@tools/lab/check-kdir '$(KDIR)'
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/local' modules
+
+install:
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/local' modules_install
+
+demo:
+	@$(lab) demo
+
+check:
+	@$(lab) check --tests "$${TESTS:-*}" --kernels "$$KERNELS"
+
+lint:
+	@$(lab) lint
+
+vm:
+	@$(lab) vm --kernel '$(KERNEL)' --memory '$(MEM)' --cpus '$(SMP)' -- "$$RUN"
+
+shell:
+	@$(lab) shell --kernel '$(KERNEL)' --memory '$(MEM)' --cpus '$(SMP)'
+
+clean:
+	rm -rf build
+
+help:
+	@cat tools/lab/help
+
+.PHONY: all modules install demo check lint vm shell clean help
+endif

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab: kernels, guests and tests, as seen from inside the userland."""

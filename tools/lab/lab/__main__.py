@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab's commands, as the Makefile calls them."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from . import check, demo, lint, module, trees
+from .guest import Guest, Verdict
+from .paths import LOGS
+from .progress import LabError, say
+from .report import Report
+
+# What `vm` ends with where there is no command's exit status to end with.
+EXIT_LOST = 124
+EXIT_SPLAT = 125
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit status."""
+    parser = argparse.ArgumentParser(prog="lab", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    machine = argparse.ArgumentParser(add_help=False)
+    machine.add_argument("--kernel", default="7.2")
+    machine.add_argument("--memory", default="2G")
+    machine.add_argument("--cpus", type=int, default=2)
+    machine.add_argument("--no-module", action="store_true", help="boot without livecore")
+
+    command = commands.add_parser("vm", parents=[machine], help="run a command in a guest")
+    command.add_argument("--timeout", type=float, help="seconds; without it, no limit")
+    command.add_argument("command")
+    command.set_defaults(run=_vm)
+
+    command = commands.add_parser("shell", parents=[machine], help="an interactive guest")
+    command.set_defaults(run=_shell)
+
+    command = commands.add_parser("module", help="build livecore.ko for kernels of the lab")
+    command.add_argument("kernels", nargs="*", default=["7.2"])
+    command.set_defaults(run=_module)
+
+    command = commands.add_parser("tree", help="print a kernel's build tree and its source")
+    command.add_argument("kernel", nargs="?", default="7.2")
+    command.set_defaults(run=_tree)
+
+    command = commands.add_parser("check", help="run every test")
+    command.add_argument("--tests", default="*", help="only those whose names match")
+    command.add_argument("--kernels", default="", help="only on these")
+    command.set_defaults(run=_check)
+
+    command = commands.add_parser("lint", help="run the gates of the sources and the module")
+    command.add_argument("kernel", nargs="?", default="7.2")
+    command.set_defaults(run=_lint)
+
+    command = commands.add_parser("demo", help="dump a running redis and show it to gdb")
+    command.add_argument("--kernel", default="7.2")
+    command.set_defaults(run=lambda options: demo.run(options.kernel))
+
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
+        return 130
+
+
+def _guest(options: argparse.Namespace) -> Guest:
+    kernel = trees.get(options.kernel)
+    return Guest(
+        kernel,
+        memory=options.memory,
+        cpus=options.cpus,
+        module=None if options.no_module else module.build(kernel),
+        environment={"LIVECORE_KERNEL": kernel.name},
+    )
+
+
+def _session_name(options: argparse.Namespace) -> str:
+    return f"{options.kernel}-{time.strftime('%H%M%S')}-{os.getpid()}"
+
+
+def _vm(options: argparse.Namespace) -> int:
+    outcome = _guest(options).run(
+        options.command, LOGS / "vm" / _session_name(options), options.timeout, follow=True
+    )
+    if outcome.verdict in (Verdict.SPLAT, Verdict.LOST) or outcome.status is None:
+        say(str(outcome))
+    if outcome.status is not None and (outcome.status or outcome.verdict is Verdict.OK):
+        return outcome.status
+    return EXIT_LOST if outcome.verdict is Verdict.LOST else EXIT_SPLAT
+
+
+def _shell(options: argparse.Namespace) -> int:
+    return _guest(options).shell(LOGS / "vm" / _session_name(options))
+
+
+def _check(options: argparse.Namespace) -> int:
+    return check.run(options.tests, options.kernels.split())
+
+
+def _lint(options: argparse.Namespace) -> int:
+    report = Report()
+    lint.sources(options.kernel, report)
+    kernel = trees.get(options.kernel)
+    lint.module(kernel, module.build(kernel), report)
+    return report.finish()
+
+
+def _module(options: argparse.Namespace) -> int:
+    for name in options.kernels:
+        print(module.build(trees.get(name)))
+    return 0
+
+
+def _tree(options: argparse.Namespace) -> int:
+    kernel = trees.get(options.kernel)
+    print(kernel.tree, kernel.source, *kernel.toolchain)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

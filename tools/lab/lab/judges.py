@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Reads the cores that selftests left, with debuggers that run natively: emulation is slow.
+
+Each executable in tools/testing/judges is called with a kernel's folder of results and prints
+KTAP, as a selftest does.
+"""
+
+import os
+import subprocess
+
+from . import ktap
+from .kernels import Kernel
+from .paths import BUILD, CHECKOUT
+from .report import Report, Result
+
+_FOLDER = CHECKOUT / "tools/testing/judges"
+_TIMEOUT_S = 300
+
+
+def run(kernel: Kernel, pattern: str, report: Report) -> None:
+    """Lets every judge see the results of a kernel's selftests."""
+    results = BUILD / "results" / kernel.name
+    for judge in sorted(_FOLDER.glob(pattern)):
+        if not os.access(judge, os.X_OK) or judge.is_dir():
+            continue
+        group = f"judges/{kernel.name}/{judge.name}"
+        environment = {
+            **os.environ,
+            "LIVECORE_KERNEL": kernel.name,
+            "LIVECORE_OUT": str(BUILD / "selftests"),
+        }
+        try:
+            done = subprocess.run(
+                [judge, results], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                errors="replace", timeout=_TIMEOUT_S, check=False, env=environment, cwd=CHECKOUT,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            report.add(group, Result.FAILED, f"not done within {_TIMEOUT_S} s")
+            continue
+        (results / f"{judge.name}.tap").write_text(done.stdout + done.stderr, encoding="utf-8")
+        points = ktap.parse(done.stdout, kernel.source)
+        for point in points:
+            # A judge that has nothing to judge has found that a core is missing.
+            skipped = point.result is Result.SKIPPED
+            result = Result.FAILED if skipped else point.result
+            report.add(f"{group}/{point.name}", result, point.detail)
+        if done.returncode and all(point.result is Result.PASSED for point in points):
+            report.add(f"{group}/end", Result.FAILED, f"exit status {done.returncode}")
