@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One dump per process at a time, and only so many altogether.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+
+#include "fixture.h"
+#include "sleepers.h"
+#include "user.h"
+
+enum { CHILD = 0 };	/* target_page.value[] */
+
+TARGET(of_user)
+{
+	if (atoi(self->argument))
+		become_dumpable(atoi(self->argument));
+	target_spinners(self, 1);
+	return target_serve(self);
+}
+
+CORE_TEST(one_dump_per_process)
+{
+	struct image image;
+	struct target t;
+	int fd;
+
+	target_start(&t, "of_user", "0");
+	target_settle(&t);
+	for (int round = 0; round < 5; round++) {
+		fd = core_open(t.pid);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(-EBUSY, core_open(t.pid));
+		EXPECT_EQ(EBUSY, open_outcome_of(become_root, t.pid, "core"));
+		/* The refused ones have done nothing to it. */
+		ASSERT_EQ(0, image_read(&image, fd));
+		image_free(&image);
+		close(fd);
+		ASSERT_EQ(0, image_dump(&image, t.pid));
+		image_free(&image);
+	}
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST(access_comes_before_busy)
+{
+	struct target t;
+	int fd;
+
+	sysctl_set("livecore_enable", 2);
+	target_start(&t, "of_user", "1000");
+	target_settle(&t);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EACCES, core_open_as(USER_B, t.pid));
+	EXPECT_EQ(-EBUSY, core_open_as(USER_A, t.pid));
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST(through_another_proc)
+{
+	char directory[] = "/tmp/livecore-XXXXXX";
+	char path[64];
+	struct target t;
+	int fd, other;
+
+	target_start(&t, "of_user", "0");
+	target_settle(&t);
+	CHECK_POINTER(mkdtemp(directory));
+	CHECK(unshare(CLONE_NEWNS));
+	CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	CHECK(mount("proc", directory, "proc", 0, NULL));
+	snprintf(path, sizeof(path), "%s/%d/core", directory, t.pid);
+
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(EBUSY, open_outcome(become_root, path));
+	close(fd);
+	other = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, other);
+	EXPECT_EQ(-EBUSY, core_open(t.pid));
+	close(other);
+
+	CHECK(umount(directory));
+	CHECK(rmdir(directory));
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* A process that is another one's child, and has the same memory. */
+static int same_memory(void *argument)
+{
+	for (;;)
+		syscall(SYS_pause);
+	return argument != NULL;
+}
+
+TARGET(with_twin)
+{
+	static char stack[65536];
+
+	self->page->value[CHILD] = CHECK(clone(same_memory, stack + sizeof(stack),
+					       CLONE_VM | SIGCHLD, NULL));
+	target_serve(self);
+	kill(self->page->value[CHILD], SIGKILL);
+	return 0;
+}
+
+CORE_TEST(one_dump_per_address_space)
+{
+	struct target t;
+	pid_t twin;
+	int fd;
+
+	target_start(&t, "with_twin", NULL);
+	target_settle(&t);
+	twin = t.page->value[CHILD];
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EBUSY, core_open(twin));
+	close(fd);
+	fd = core_open(twin);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EBUSY, core_open(t.pid));
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* A quarter of them per user; who has CAP_SYS_PTRACE is not counted. */
+CORE_TEST(limits)
+{
+	static const char * const users[] = { "1000", "1000", "1000", "1001", "0", "0", "0" };
+	struct target t[ARRAY_SIZE(users)];
+	int fd[ARRAY_SIZE(users)];
+
+	sysctl_set("livecore_enable", 2);
+	sysctl_set("livecore_max_dumps", 8);
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++)
+		target_start(&t[i], "of_user", users[i]);
+
+	fd[0] = core_open_as(USER_A, t[0].pid);
+	fd[1] = core_open_as(USER_A, t[1].pid);
+	ASSERT_LE(0, fd[0]);
+	ASSERT_LE(0, fd[1]);
+	EXPECT_EQ(-EAGAIN, core_open_as(USER_A, t[2].pid));
+	/* Busy comes before the limits. */
+	EXPECT_EQ(-EBUSY, core_open_as(USER_A, t[1].pid));
+	/* Another user has a quarter of its own. */
+	fd[3] = core_open_as(USER_B, t[3].pid);
+	EXPECT_LE(0, fd[3]);
+	/* Root takes from nobody's. */
+	fd[2] = core_open(t[2].pid);
+	EXPECT_LE(0, fd[2]);
+	for (int i = 4; i < 7; i++) {
+		fd[i] = core_open(t[i].pid);
+		EXPECT_LE(0, fd[i]);
+	}
+	close(fd[2]);
+	EXPECT_EQ(-EAGAIN, core_open_as(USER_A, t[2].pid));
+	/* One is closed: there is room for one. */
+	close(fd[0]);
+	fd[2] = core_open_as(USER_A, t[2].pid);
+	EXPECT_LE(0, fd[2]);
+	EXPECT_EQ(-EAGAIN, core_open_as(USER_A, t[0].pid));
+	for (size_t i = 1; i < ARRAY_SIZE(users); i++)
+		close(fd[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+		EXPECT_TRUE(target_runs(&t[i]));
+		EXPECT_EQ(0, target_finish(&t[i]));
+	}
+}
+
+CORE_TEST_MAIN

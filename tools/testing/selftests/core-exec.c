@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A thread that is in execve() when a dump opens leaves its old memory behind,
+ * and the dump with it: the new program is neither held nor seen, least of all
+ * one with more rights than the user who dumps.
+ *
+ * execve() is made to sleep where it copies its arguments: one of them is on a
+ * page that is not there yet.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "frame.h"
+#include "missing_page.h"
+#include "user.h"
+
+enum { PAGE = 4096 };
+
+/* target_page.value[] */
+enum { UFFD, ADDRESS, NEW_UID };
+
+/* target_page.slot[] of the program that is executed. */
+enum { NEW_PROGRAM = TARGET_SLOTS - 1 };
+
+/* The program executed: counts, so that it can be seen running, until told. */
+TARGET(new_program)
+{
+	struct target_slot *slot = &self->page->slot[NEW_PROGRAM];
+
+	STORE(self->page->value[NEW_UID], geteuid() + 1);
+	while (!LOAD(self->page->stop))
+		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
+	return 7;
+}
+
+/* "user threads path": executes @path with the rights of that user. */
+TARGET(executes)
+{
+	char path[128];
+	char *arguments[5] = { "new", "--target", "new_program", NULL, NULL };
+	struct missing_page page;
+	int uid, threads;
+
+	if (sscanf(self->argument, "%d %d %127s", &uid, &threads, path) != 3)
+		FAIL("argument %s", self->argument);
+	missing_page_create(&page);
+	self->page->value[UFFD] = page.fd;
+	self->page->value[ADDRESS] = (uint64_t)page.address;
+	/* The new program inherits the page: see target_dispatch(). */
+	arguments[3] = page.address;
+	self->page->slot[0].nr = SYS_execve;
+	target_spinners(self, threads);
+	if (uid)
+		become_dumpable(uid);
+	target_event(self, 'R');
+	syscall(SYS_execve, path, arguments, NULL);
+	FAIL("execve %s: %s", path, strerror(errno));
+}
+
+FIXTURE(exec)
+{
+	struct sysctl_values sysctls;
+	char directory[32];
+	char program[64];
+};
+
+FIXTURE_VARIANT(exec)
+{
+	mode_t mode;		/* of the program */
+	uid_t uid;		/* who executes it, and dumps */
+	uid_t new_uid;		/* who it is afterwards */
+	int threads;		/* that spin meanwhile */
+};
+
+FIXTURE_VARIANT_ADD(exec, plain)
+{
+	.mode = 0755,
+};
+
+FIXTURE_VARIANT_ADD(exec, plain_with_threads)
+{
+	.mode = 0755,
+	.threads = 2,
+};
+
+FIXTURE_VARIANT_ADD(exec, setuid)
+{
+	.mode = 04755,
+	.uid = USER_A,
+};
+
+FIXTURE_VARIANT_ADD(exec, setuid_with_threads)
+{
+	.mode = 04755,
+	.uid = USER_A,
+	.threads = 2,
+};
+
+static void copy_self(const char *to, mode_t mode)
+{
+	int in = CHECK(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+	int out = CHECK(open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700));
+	struct stat st;
+
+	CHECK(fstat(in, &st));
+	while (sendfile(out, in, NULL, st.st_size) > 0)
+		;
+	/* Last of all: writing takes the set-uid bit away. */
+	CHECK(fchmod(out, mode));
+	close(in);
+	close(out);
+}
+
+FIXTURE_SETUP(exec)
+{
+	strcpy(self->directory, "/tmp/livecore-XXXXXX");
+	CHECK_POINTER(mkdtemp(self->directory));
+	CHECK(chmod(self->directory, 0755));
+	/* Our own, for /tmp may be mounted nosuid. */
+	CHECK(mount("tmpfs", self->directory, "tmpfs", 0, "mode=755"));
+	snprintf(self->program, sizeof(self->program), "%s/program", self->directory);
+	copy_self(self->program, variant->mode);
+	sysctl_prepare(&self->sysctls);
+	sysctl_set("livecore_enable", 2);
+}
+
+FIXTURE_TEARDOWN_PARENT(exec)
+{
+	sysctl_restore(&self->sysctls);
+	umount2(self->directory, MNT_DETACH);
+	rmdir(self->directory);
+}
+
+/* A descriptor of the target's userfaultfd that stays when it is gone. */
+static int take_uffd(struct target *t)
+{
+	return CHECK(syscall(SYS_pidfd_getfd, t->pidfd, (int)t->page->value[UFFD], 0));
+}
+
+TEST_F_TIMEOUT(exec, not_held_and_not_seen, CORE_TEST_SECONDS)
+{
+	static char page[PAGE] = "";
+	char argument[192], bytes[64];
+	struct target_slot *new_slot;
+	int fd, uffd, status;
+	struct image image;
+	struct target t;
+
+	snprintf(argument, sizeof(argument), "%d %d %s", variant->uid, variant->threads,
+		 self->program);
+	target_start(&t, "executes", argument);
+	new_slot = &t.page->slot[NEW_PROGRAM];
+	target_settle(&t);
+	uffd = take_uffd(&t);
+	fd = core_open_as(variant->uid, t.pid);
+	ASSERT_LE(0, fd);
+	/* Still the old program, whole. */
+	ASSERT_EQ(0, image_read(&image, fd));
+	EXPECT_EQ(1 + variant->threads, image.nr_threads);
+	ASSERT_NE(NULL, image_thread(&image, t.pid));
+	EXPECT_EQ(SYS_execve, ((const struct user_regs_struct *)
+		  &image_thread(&image, t.pid)->prstatus->pr_reg)->orig_rax);
+	image_free(&image);
+
+	missing_page_supply(uffd, t.page->value[ADDRESS], page);
+	/* With the dump open, the new program starts, runs, and ends. */
+	EXPECT_TRUE(EVENTUALLY(LOAD(t.page->value[NEW_UID])));
+	EXPECT_EQ(variant->new_uid + 1, LOAD(t.page->value[NEW_UID]));
+	EXPECT_TRUE(EVENTUALLY(LOAD(new_slot->counter) > 1000));
+	EXPECT_FALSE(thread_is_parked(t.pid, t.pid));
+	for (off_t at = 0; at < 64 * PAGE; at += PAGE) {
+		EXPECT_EQ(-1, pread(fd, bytes, sizeof(bytes), at));
+		EXPECT_TRUE(errno == ESRCH || errno == ECANCELED)
+			TH_LOG("errno %d", errno);
+	}
+	/* What it has become is for others to dump, and not in their way. */
+	if (variant->mode & 04000) {
+		EXPECT_EQ(-EACCES, core_open_as(variant->uid, t.pid));
+	}
+	ASSERT_EQ(0, image_dump(&image, t.pid));
+	EXPECT_EQ(1, image.nr_threads);
+	image_free(&image);
+
+	STORE(t.page->stop, 1);
+	status = target_dies_within(&t, EVENT_SECONDS);
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(7, WEXITSTATUS(status));
+	EXPECT_EQ(-1, pread(fd, bytes, sizeof(bytes), 0));
+	EXPECT_EQ(0, close(fd));
+	close(uffd);
+}
+
+CORE_TEST_MAIN

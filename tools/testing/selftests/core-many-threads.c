@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A thousand threads: all of them have their notes, and none of them notices.
+ */
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+
+#include "fixture.h"
+
+enum { THREADS = 1000 };
+
+static void *sleep_in_ppoll(void *argument)
+{
+	struct target_slot *slot = argument;
+
+	STORE(slot->tid, gettid());
+	STORE(slot->result, syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0));
+	STORE(slot->counter, 1);
+	return NULL;
+}
+
+TARGET(thousand)
+{
+	for (int i = 0; i < THREADS; i++) {
+		struct target_slot *slot = target_slot(self);
+
+		slot->nr = SYS_ppoll;
+		target_thread(slot, sleep_in_ppoll);
+	}
+	return target_serve(self);
+}
+
+CORE_TEST(all_have_notes)
+{
+	struct target t;
+	char *before;
+
+	target_start(&t, "thousand", NULL);
+	target_settle(&t);
+	before = fingerprint(t.pid);
+	for (int round = 0; round < 3; round++) {
+		struct image image;
+
+		ASSERT_EQ(0, image_dump(&image, t.pid));
+		EXPECT_EQ(1 + THREADS, image.nr_threads);
+		EXPECT_EQ(t.pid, image.threads[0].tid);
+		for (int i = 1; i <= THREADS; i++) {
+			const struct target_slot *slot = &t.page->slot[i];
+			const struct image_thread *thread = image_thread(&image, slot->tid);
+			struct user_regs_struct regs;
+
+			ASSERT_NE(NULL, thread);
+			memcpy(&regs, &thread->prstatus->pr_reg, sizeof(regs));
+			EXPECT_EQ(SYS_ppoll, regs.orig_rax);
+			EXPECT_NE(NULL, thread->fpregs);
+			EXPECT_NE(NULL, thread->xstate);
+		}
+		image_free(&image);
+	}
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
+	for (int i = 1; i <= THREADS; i++)
+		EXPECT_EQ(0, LOAD(t.page->slot[i].counter));
+	free(before);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST_MAIN

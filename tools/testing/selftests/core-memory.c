@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The memory in a core is the process's: segment by segment, and byte by byte.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "expected_loads.h"
+#include "frame.h"
+#include "regions.h"
+
+enum { PAGE = 4096 };
+
+_Static_assert(sizeof(struct region_account) / 8 * REGIONS <= TARGET_VALUES, "target_page");
+
+static void serve(void *self)
+{
+	target_serve(self);
+}
+
+TARGET(regions)
+{
+	regions_make((struct region_account *)self->page->value, self->argument, serve, self);
+	return 0;
+}
+
+FIXTURE(memory)
+{
+	struct sysctl_values sysctls;
+	char directory[32];
+};
+
+FIXTURE_SETUP(memory)
+{
+	strcpy(self->directory, "/tmp/livecore-XXXXXX");
+	CHECK_POINTER(mkdtemp(self->directory));
+	sysctl_prepare(&self->sysctls);
+}
+
+FIXTURE_TEARDOWN_PARENT(memory)
+{
+	static const char * const files[] = { "written", "read", "shared file", "deleted" };
+	char path[64];
+
+	sysctl_restore(&self->sysctls);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", self->directory, files[i]);
+		unlink(path);
+	}
+	rmdir(self->directory);
+}
+
+#define MEMORY_TEST(name)	TEST_F_TIMEOUT(memory, name, CORE_TEST_SECONDS)
+
+MEMORY_TEST(equals_the_programs_own_sums)
+{
+	const struct region_account *accounts;
+	struct image image;
+	struct target t;
+	char *before;
+
+	target_start(&t, "regions", self->directory);
+	target_settle(&t);
+	accounts = (const struct region_account *)t.page->value;
+	before = fingerprint(t.pid);
+	ASSERT_EQ(0, image_dump(&image, t.pid));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
+
+	for (enum region r = 0; r < REGIONS; r++) {
+		const struct region_account *a = &accounts[r];
+		const void *bytes = image_at(&image, a->address, a->size);
+
+		if (r >= REGIONS_DUMPED) {
+			EXPECT_EQ(NULL, bytes)
+				TH_LOG("%s is in the file", region_name(r));
+			continue;
+		}
+		EXPECT_NE(NULL, bytes)
+			TH_LOG("%s is not in the file", region_name(r));
+		if (bytes && a->sum) {
+			EXPECT_EQ(a->sum, region_sum(bytes, a->size))
+				TH_LOG("%s", region_name(r));
+		}
+	}
+	image_free(&image);
+	EXPECT_EQ(0, target_finish(&t));
+	free(before);
+}
+
+/* Never touched pages read as zeros, and stay untouched: see the fingerprint. */
+MEMORY_TEST(holes_are_zeros)
+{
+	static const unsigned char zeros[PAGE];
+	const struct region_account *sparse;
+	const unsigned char *bytes;
+	struct image image;
+	struct target t;
+	char *before;
+
+	target_start(&t, "regions", self->directory);
+	target_settle(&t);
+	sparse = (const struct region_account *)t.page->value + REGION_SPARSE;
+	before = fingerprint(t.pid);
+	ASSERT_EQ(0, image_dump(&image, t.pid));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
+	bytes = image_at(&image, sparse->address, sparse->size);
+	ASSERT_NE(NULL, bytes);
+	for (size_t page = 0; page < sparse->size / PAGE; page++) {
+		bool is_zero = !memcmp(bytes + page * PAGE, zeros, PAGE);
+
+		EXPECT_EQ(page % 3 != 0, is_zero)
+			TH_LOG("page %zu", page);
+	}
+	image_free(&image);
+	EXPECT_EQ(0, target_finish(&t));
+	free(before);
+}
+
+/*
+ * Against an independent reader, over the whole address space. What mem does
+ * not read (pages that nobody may access, and the kernel's own) is left out.
+ */
+MEMORY_TEST(equals_mem)
+{
+	static unsigned char bytes[PAGE];
+	uint64_t compared = 0;
+	struct image image;
+	struct target t;
+	char path[64];
+	int core, mem;
+
+	target_start(&t, "regions", self->directory);
+	target_settle(&t);
+	core = core_open(t.pid);
+	ASSERT_LE(0, core);
+	ASSERT_EQ(0, image_read(&image, core));
+	snprintf(path, sizeof(path), "/proc/%d/mem", t.pid);
+	mem = CHECK(open(path, O_RDONLY));
+	for (size_t i = 0; i < image_nr_loads(&image); i++) {
+		const Elf64_Phdr *p = image_load(&image, i);
+
+		for (uint64_t at = 0; at < p->p_filesz; at += PAGE) {
+			if (pread(mem, bytes, PAGE, p->p_vaddr + at) != PAGE)
+				continue;
+			compared += PAGE;
+			EXPECT_EQ(0, memcmp(bytes, image.data + p->p_offset + at, PAGE))
+				TH_LOG("page at %#lx", p->p_vaddr + at);
+		}
+	}
+	/* All of the regions, and more. */
+	EXPECT_LT(3 << 20, compared);
+	close(mem);
+	close(core);
+	image_free(&image);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+static void expect_loads(struct __test_metadata *_metadata, const struct image *image,
+			 pid_t pid, unsigned int filter)
+{
+	uint64_t offset = image->phdr[0].p_offset + image->phdr[0].p_filesz;
+	struct mapping *list;
+	size_t count;
+
+	offset = (offset + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	list = mapping_list(pid, &count);
+	/* One more is [vsyscall], where a kernel has it. */
+	ASSERT_LE(count, image_nr_loads(image));
+	ASSERT_GE(count + 1, image_nr_loads(image));
+	for (size_t i = 0; i < count; i++) {
+		const Elf64_Phdr *p = image_load(image, i);
+		const struct mapping *m = &list[i];
+
+		EXPECT_EQ(m->start, p->p_vaddr);
+		EXPECT_EQ(m->end - m->start, p->p_memsz);
+		EXPECT_EQ(expected_flags(m), p->p_flags);
+		EXPECT_EQ(0, p->p_paddr);
+		EXPECT_EQ(PAGE, p->p_align);
+		EXPECT_EQ(offset, p->p_offset);
+		EXPECT_EQ(expected_filesz(pid, m, filter), p->p_filesz)
+			TH_LOG("filter %#x: %lx-%lx %s %s", filter, m->start, m->end,
+			       m->permissions, m->path);
+		offset += p->p_filesz;
+	}
+	free(list);
+}
+
+MEMORY_TEST(segments_are_the_mappings)
+{
+	static const unsigned int filters[] = { FILTER_DEFAULT, 0, 0x7f, 0x1, 0x8, 0x10, 0x4 };
+	struct target t;
+	char path[64];
+
+	target_start(&t, "regions", self->directory);
+	target_settle(&t);
+	snprintf(path, sizeof(path), "/proc/%d/coredump_filter", t.pid);
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+		struct image image;
+		int fd;
+
+		/* The first one is what every process has unless it says otherwise. */
+		if (i) {
+			fd = CHECK(open(path, O_WRONLY));
+			CHECK(dprintf(fd, "%#x", filters[i]));
+			close(fd);
+		}
+		ASSERT_EQ(0, image_dump(&image, t.pid));
+		expect_loads(_metadata, &image, t.pid, filters[i]);
+		image_free(&image);
+	}
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST_MAIN

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * From open to close no instruction of the process is executed in user mode;
+ * after it the process runs on, however the dump ended.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include "fixture.h"
+#include "user.h"
+
+enum {
+	SPINNERS	= 4,
+	PAGE		= 4096,
+};
+
+TARGET(spinners)
+{
+	target_spinners(self, SPINNERS);
+	return target_serve(self);
+}
+
+/* Turns over, and is held: reading the whole core takes many turns' time. */
+static void expect_held(struct __test_metadata *_metadata, struct target *t, int fd)
+{
+	uint64_t turns = target_turns(t);
+	struct image image;
+
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	ASSERT_EQ(0, image_read(&image, fd));
+	image_free(&image);
+	EXPECT_EQ(turns, target_turns(t));
+}
+
+CORE_TEST(held_from_open_to_close)
+{
+	struct target t;
+
+	target_start(&t, "spinners", NULL);
+	for (int round = 0; round < 10; round++) {
+		int fd;
+
+		EXPECT_TRUE(target_runs(&t));
+		fd = core_open(t.pid);
+		ASSERT_LE(0, fd);
+		expect_held(_metadata, &t, fd);
+		ASSERT_EQ(0, close(fd));
+		EXPECT_TRUE(target_runs(&t));
+	}
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST(half_read)
+{
+	unsigned char bytes[3 * PAGE];
+	struct target t;
+	int fd;
+
+	target_start(&t, "spinners", NULL);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(sizeof(bytes), read(fd, bytes, sizeof(bytes)));
+	close(fd);
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST(not_read_at_all)
+{
+	struct target t;
+	int fd;
+
+	target_start(&t, "spinners", NULL);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	close(fd);
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* A reader that is killed in the midst of reading. */
+CORE_TEST(killed_reader)
+{
+	struct target t;
+
+	target_start(&t, "spinners", NULL);
+	for (int round = 0; round < 5; round++) {
+		int started[2];
+		pid_t reader;
+		char byte;
+
+		ASSERT_EQ(0, pipe(started));
+		reader = fork();
+		ASSERT_LE(0, reader);
+		if (!reader) {
+			static char bytes[PAGE];
+			int fd = core_open(t.pid);
+
+			if (fd < 0)
+				_exit(1);
+			for (off_t at = 0; ; at = (at + PAGE) % (64 * PAGE)) {
+				if (pread(fd, bytes, PAGE, at) < 0)
+					_exit(1);
+				if (at == 4 * PAGE && write(started[1], "", 1) != 1)
+					_exit(1);
+			}
+		}
+		close(started[1]);
+		ASSERT_EQ(1, read(started[0], &byte, 1));
+		ASSERT_EQ(0, kill(reader, SIGKILL));
+		ASSERT_EQ(reader, waitpid(reader, NULL, 0));
+		close(started[0]);
+		EXPECT_TRUE(target_runs(&t));
+	}
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* The last of several descriptors lets go. */
+CORE_TEST(last_close)
+{
+	int fd, copy, wait[2];
+	struct target t;
+	pid_t child;
+
+	target_start(&t, "spinners", NULL);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	copy = dup(fd);
+	ASSERT_LE(0, copy);
+	close(fd);
+	expect_held(_metadata, &t, copy);
+	ASSERT_EQ(0, pipe2(wait, O_CLOEXEC));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		char byte;
+
+		close(wait[1]);
+		_exit(read(wait[0], &byte, 1));
+	}
+	expect_held(_metadata, &t, copy);
+	close(wait[1]);
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	expect_held(_metadata, &t, copy);
+	close(copy);
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+static void *nap(void *argument)
+{
+	struct target_slot *slot = argument;
+	struct timespec pause = { .tv_sec = 2 };
+	long got;
+
+	STORE(slot->tid, gettid());
+	got = syscall(SYS_nanosleep, &pause, NULL);
+	STORE(slot->result, got < 0 ? -errno : 42);
+	STORE(slot->counter, 1);
+	return NULL;
+}
+
+TARGET(napper)
+{
+	struct target_slot *slot = target_slot(self);
+
+	slot->nr = SYS_nanosleep;
+	target_thread(slot, nap);
+	return target_serve(self);
+}
+
+/*
+ * A sleeper whose call is over while the dump is open gets as far as to the
+ * boundary of user mode. Its note stays as it was.
+ */
+CORE_TEST(sleeper_that_wakes)
+{
+	struct image first, second;
+	struct target_slot *slot;
+	struct target t;
+	int fd;
+
+	target_start(&t, "napper", NULL);
+	target_settle(&t);
+	slot = &t.page->slot[1];
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, image_read(&first, fd));
+	ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, slot->tid)));
+	EXPECT_EQ(0, LOAD(slot->result));
+	ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+	ASSERT_EQ(0, image_read(&second, fd));
+	EXPECT_EQ(0, LOAD(slot->counter));
+	EXPECT_EQ(first.size, second.size);
+	EXPECT_EQ(0, memcmp(first.data, second.data, first.phdr[0].p_offset +
+			    first.phdr[0].p_filesz));
+	close(fd);
+	EXPECT_TRUE(EVENTUALLY(LOAD(slot->counter)));
+	EXPECT_EQ(42, LOAD(slot->result));
+	image_free(&first);
+	image_free(&second);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+static struct target_self *storm_self;
+
+static void *short_life(void *argument)
+{
+	struct target_slot *slot = argument;
+
+	for (int i = 0; i < 1000; i++)
+		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* Always making the next thread; those live shortly, and count all the while. */
+static void *breed(void *argument)
+{
+	struct target_slot *slot = argument;
+
+	STORE(slot->tid, gettid());
+	while (!LOAD(storm_self->page->stop)) {
+		pthread_attr_t attributes;
+		pthread_t thread;
+
+		pthread_attr_init(&attributes);
+		pthread_attr_setstacksize(&attributes, 32768);
+		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+		/* Refused while too many are alive: then counting goes on here. */
+		pthread_create(&thread, &attributes, short_life, slot);
+		pthread_attr_destroy(&attributes);
+		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+TARGET(clone_storm)
+{
+	storm_self = self;
+	for (int i = 0; i < 3; i++) {
+		struct target_slot *slot = target_slot(self);
+
+		slot->nr = SPINS;
+		target_thread(slot, breed);
+	}
+	return target_serve(self);
+}
+
+static bool is_gone(pid_t pid, pid_t tid)
+{
+	char state = thread_state(pid, tid);
+
+	return !state || state == 'X' || state == 'Z';
+}
+
+CORE_TEST(clone_storm)
+{
+	struct target t;
+
+	target_start(&t, "clone_storm", NULL);
+	for (int round = 0; round < 15; round++) {
+		pid_t tid[4096];
+		struct image image;
+		size_t n;
+		int fd;
+
+		EXPECT_TRUE(target_runs(&t));
+		fd = core_open(t.pid);
+		ASSERT_LE(0, fd);
+		expect_held(_metadata, &t, fd);
+		ASSERT_EQ(0, lseek(fd, 0, SEEK_SET));
+		ASSERT_EQ(0, image_read(&image, fd));
+		/* All that are there, but for those on their way out. */
+		n = thread_list(t.pid, tid, ARRAY_SIZE(tid));
+		ASSERT_GE(ARRAY_SIZE(tid), n);
+		for (size_t i = 0; i < n; i++) {
+			EXPECT_TRUE(image_thread(&image, tid[i]) ||
+				    EVENTUALLY(is_gone(t.pid, tid[i])))
+				TH_LOG("round %d: thread %d has no notes", round, tid[i]);
+		}
+		image_free(&image);
+		close(fd);
+	}
+	EXPECT_TRUE(target_runs(&t));
+	target_kill(&t);
+}
+
+CORE_TEST_MAIN

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Starting, steering and ending targets: the test's side.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "check.h"
+#include "proc.h"
+#include "target.h"
+#include "target_fds.h"
+
+static void become_target(const char *name, const char *argument, pid_t test)
+{
+	/* Whatever happens to the test, it leaves nobody behind. */
+	CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL));
+	if (getppid() != test)
+		_exit(1);
+	execl("/proc/self/exe", name, "--target", name, argument, NULL);
+	FAIL("exec: %s", strerror(errno));
+}
+
+void target_start(struct target *target, const char *name, const char *argument)
+{
+	int command[2], event[2], page;
+	pid_t test = getpid();
+	pid_t pid;
+
+	page = CHECK(memfd_create("target", MFD_CLOEXEC));
+	CHECK(ftruncate(page, sizeof(*target->page)));
+	target->page = CHECK_POINTER(mmap(NULL, sizeof(*target->page),
+					  PROT_READ | PROT_WRITE, MAP_SHARED, page, 0));
+	CHECK(pipe2(command, O_CLOEXEC));
+	CHECK(pipe2(event, O_CLOEXEC));
+	fflush(NULL);
+	/* Not straight into target, which the two may share. */
+	pid = CHECK(fork());
+	if (!pid) {
+		CHECK(dup2(page, TARGET_PAGE_FD));
+		CHECK(dup2(command[0], TARGET_COMMAND_FD));
+		CHECK(dup2(event[1], TARGET_EVENT_FD));
+		become_target(name, argument ? argument : "", test);
+	}
+	target->pid = pid;
+	close(page);
+	close(command[0]);
+	close(event[1]);
+	target->command = command[1];
+	target->event = event[0];
+	target->pidfd = CHECK(syscall(SYS_pidfd_open, target->pid, 0));
+	target_expect(target, 'R');
+}
+
+void target_send(struct target *target, char command)
+{
+	if (write(target->command, &command, 1) != 1)
+		FAIL("target %d takes no command %c", target->pid, command);
+}
+
+void target_expect(struct target *target, char event)
+{
+	struct pollfd poll_event = { .fd = target->event, .events = POLLIN };
+	char seen;
+
+	if (poll(&poll_event, 1, EVENT_SECONDS * 1000) != 1)
+		FAIL("target %d: no %c in time", target->pid, event);
+	if (read(target->event, &seen, 1) != 1)
+		FAIL("target %d ended instead of saying %c", target->pid, event);
+	if (seen != event)
+		FAIL("target %d says %c instead of %c", target->pid, seen, event);
+}
+
+void target_do(struct target *target, char command)
+{
+	target_send(target, command);
+	target_expect(target, command);
+}
+
+static bool slot_settled(struct target *target, struct target_slot *slot)
+{
+	pid_t tid = LOAD(slot->tid);
+
+	if (!tid)
+		return false;
+	if (slot->nr == SPINS)
+		return LOAD(slot->counter) > 0;
+	return thread_sleeps_in(target->pid, tid, slot->nr);
+}
+
+void target_settle(struct target *target)
+{
+	uint32_t slots = LOAD(target->page->nr_slots);
+
+	for (uint32_t i = 0; i < slots; i++) {
+		struct target_slot *slot = &target->page->slot[i];
+
+		if (!EVENTUALLY(slot_settled(target, slot)))
+			FAIL("thread %d of %d did not come to call %d", slot->tid,
+			     target->pid, slot->nr);
+	}
+}
+
+bool target_runs(struct target *target)
+{
+	uint32_t slots = LOAD(target->page->nr_slots);
+
+	for (uint32_t i = 0; i < slots; i++) {
+		struct target_slot *slot = &target->page->slot[i];
+		uint64_t turns = LOAD(slot->counter);
+
+		if (slot->nr == SPINS && !EVENTUALLY(LOAD(slot->counter) != turns))
+			return false;
+	}
+	return true;
+}
+
+uint64_t target_turns(struct target *target)
+{
+	uint32_t slots = LOAD(target->page->nr_slots);
+	uint64_t turns = 0;
+
+	for (uint32_t i = 0; i < slots; i++)
+		turns += LOAD(target->page->slot[i].counter);
+	return turns;
+}
+
+int target_dies_within(struct target *target, int seconds)
+{
+	struct pollfd death = { .fd = target->pidfd, .events = POLLIN };
+	int status;
+
+	if (poll(&death, 1, seconds * 1000) != 1)
+		return -1;
+	if (CHECK(waitpid(target->pid, &status, WNOHANG)) != target->pid)
+		return -1;
+	close(target->pidfd);
+	close(target->command);
+	close(target->event);
+	munmap(target->page, sizeof(*target->page));
+	return status;
+}
+
+int target_finish(struct target *target)
+{
+	int status;
+
+	STORE(target->page->stop, 1);
+	close(target->command);
+	target->command = -1;
+	status = target_dies_within(target, EVENT_SECONDS);
+	if (status == -1)
+		FAIL("target %d does not end", target->pid);
+	return status;
+}
+
+int target_kill(struct target *target)
+{
+	int status;
+
+	CHECK(kill(target->pid, SIGKILL));
+	status = target_dies_within(target, EVENT_SECONDS);
+	if (status == -1)
+		FAIL("target %d does not die", target->pid);
+	return status;
+}
