@@ -317,15 +317,14 @@ impl Session {
         if task::fatal_signal_pending() {
             return Err(EINTR);
         }
+        // Nobody may be parked who would notice that the process is gone, or another.
+        let mm = UsedMm::get(&self.mm).inspect_err(|_| {
+            dump.hold.end(EndReason::TargetGone);
+        })?;
         let read = match self.image.at(position) {
             Region::End => return Ok(0),
             Region::Bytes(bytes) => to.copy_to_iter(bytes),
-            Region::Memory { vaddr, size } => {
-                let mm = UsedMm::get(&self.mm).inspect_err(|_| {
-                    dump.hold.end(EndReason::TargetGone);
-                })?;
-                memory::read_batch(&mm, vaddr, size, to)?
-            }
+            Region::Memory { vaddr, size } => memory::read_batch(&mm, vaddr, size, to)?,
         };
         // Was it the image's until the last byte was copied? Pairs with the full barrier of
         // the exchange in `Lifecycle::end()`, which comes before any thread is let go.

@@ -106,6 +106,7 @@ void livecore_view_describe(const struct livecore_view *view, unsigned int index
 			    struct livecore_regset *out);
 int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 			struct task_struct *task, void *data, unsigned int size);
+bool livecore_xsave_layout(unsigned int feature, unsigned int *size, unsigned int *offset);
 bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags);
 void livecore_unlock_blocked(struct task_struct *task, unsigned long flags);
 

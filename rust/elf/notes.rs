@@ -13,9 +13,11 @@ const NT_PRPSINFO: u32 = 3;
 const NT_AUXV: u32 = 6;
 const NT_SIGINFO: u32 = 0x5349_4749;
 const NT_FILE: u32 = 0x4649_4c45;
+const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
 
-/// The owner of the notes that every Unix has.
+/// The owner of the notes that every Unix has, and of those of Linux.
 const CORE: &[u8] = b"CORE";
+const LINUX: &[u8] = b"LINUX";
 
 /// Size of `elf_gregset_t`, in bytes.
 pub(crate) const GREGS_SIZE: usize = 27 * 8;
@@ -176,6 +178,27 @@ pub(crate) fn write_auxv(w: &mut Writer, auxv: &[u64]) -> Result {
             if entry.first() == Some(&0) {
                 break;
             }
+        }
+        Ok(())
+    })
+}
+
+/// `NT_X86_XSAVE_LAYOUT`: for each feature its number, size and offset in bytes; left out
+/// where there is none.
+///
+/// ```text
+/// { u32 type, size, offset, flags }*
+/// ```
+pub(crate) fn write_xsave_layout(w: &mut Writer, features: &[[u32; 3]]) -> Result {
+    if features.is_empty() {
+        return Ok(());
+    }
+    write_note(w, LINUX, NT_X86_XSAVE_LAYOUT, |w| {
+        for feature in features {
+            for word in feature {
+                w.u32(*word)?;
+            }
+            w.u32(0)?;
         }
         Ok(())
     })
@@ -393,6 +416,23 @@ mod tests {
         let mut w = Writer::new();
         write_files(&mut w, &[], &paths)?;
         assert_eq!(w.len(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn xsave_layout_is_left_out_where_there_is_none() -> Result {
+        let mut w = Writer::new();
+        write_xsave_layout(&mut w, &[])?;
+        assert_eq!(w.len(), 0);
+        write_xsave_layout(&mut w, &[[2, 256, 576], [9, 8, 2688]])?;
+        let bytes = w.into_bytes();
+        assert_eq!(word(&bytes, 4), 32);
+        assert_eq!(word(&bytes, 8), 0x205);
+        assert_eq!(word(&bytes, 20), 2);
+        assert_eq!(word(&bytes, 24), 256);
+        assert_eq!(word(&bytes, 28), 576);
+        assert_eq!(word(&bytes, 32), 0);
+        assert_eq!(word(&bytes, 36), 9);
         Ok(())
     }
 

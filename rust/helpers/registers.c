@@ -3,7 +3,10 @@
 #include <linux/regset.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <asm/cpufeature.h>
+#include <asm/cpuid/api.h>
 #include <asm/fpu/types.h>
+#include <asm/fpu/xcr.h>
 #include <livecore/helpers.h>
 
 static const struct user_regset_view *to_view(const struct livecore_view *view)
@@ -71,6 +74,28 @@ int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 	if (regset->active && regset->active(task, regset) <= 0)
 		return 0;
 	return regset_get(task, regset, size, data);
+}
+
+/**
+ * livecore_xsave_layout() - What NT_X86_XSAVE_LAYOUT says of one feature.
+ * @feature: its number in XCR0, from 2 on
+ * @size: of its state, in bytes
+ * @offset: in the uncompacted format, in bytes
+ *
+ * dump_xsave_layout_desc(), arch/x86/kernel/fpu/xstate.c, which takes the
+ * same from the same CPUID leaf.
+ *
+ * Return: whether user mode has it.
+ */
+bool livecore_xsave_layout(unsigned int feature, unsigned int *size, unsigned int *offset)
+{
+	unsigned int ecx, edx;
+
+	if (!boot_cpu_has(X86_FEATURE_OSXSAVE) ||
+	    !(xgetbv(XCR_XFEATURE_ENABLED_MASK) & BIT_ULL(feature)))
+		return false;
+	cpuid_count(0xd, feature, size, offset, &ecx, &edx);
+	return true;
 }
 
 /**

@@ -18,7 +18,7 @@ impl ModuleRef {
     pub(crate) fn try_get() -> Option<Self> {
         // SAFETY: No preconditions; callable from any context.
         // INVARIANT: `true` means that a reference was taken.
-        unsafe { ffi::livecore_module_tryget() }.then_some(Self(()))
+        unsafe { ffi::livecore_module_tryget() }.then(|| Self(()))
     }
 
     /// One more reference, where the caller has one already.

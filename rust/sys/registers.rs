@@ -15,6 +15,10 @@ use kernel::{
 /// More register sets than any view has.
 const MAX_SETS: usize = 16;
 
+/// The I/O permission bitmap. It is 8 KiB, and hardly any thread has one: room for it is not
+/// kept for each, and its note is not made yet.
+const NT_386_IOPERM: u32 = 0x201;
+
 /// One register set, as the kernel's dumper names it.
 #[derive(Clone, Copy)]
 pub(crate) struct SetLayout {
@@ -57,7 +61,7 @@ impl RegisterLayout {
             let mut set = ffi::livecore_regset::default();
             // SAFETY: `index` is below the count; `set` is valid for the write.
             unsafe { ffi::livecore_view_describe(view, index, &mut set) };
-            if set.note_type == 0 || layout.sets.len() == MAX_SETS {
+            if matches!(set.note_type, 0 | NT_386_IOPERM) || layout.sets.len() == MAX_SETS {
                 continue;
             }
             let set = SetLayout {
@@ -171,4 +175,29 @@ impl Registers {
         unsafe { ffi::livecore_unlock_blocked(task.as_ptr(), flags) };
         ours
     }
+}
+
+/// A part of `NT_X86_XSTATE`.
+pub(crate) struct XsaveFeature {
+    /// Its number in XCR0.
+    pub(crate) number: u32,
+    /// In bytes.
+    pub(crate) size: u32,
+    /// In bytes, in the uncompacted format.
+    pub(crate) offset: u32,
+}
+
+/// The features that user mode has, but for the two of the legacy area.
+pub(crate) fn xsave_features() -> impl Iterator<Item = XsaveFeature> {
+    (2..63).filter_map(|number| {
+        let (mut size, mut offset) = (0, 0);
+        // SAFETY: Both are valid for the write.
+        unsafe { ffi::livecore_xsave_layout(number, &mut size, &mut offset) }.then_some(
+            XsaveFeature {
+                number,
+                size,
+                offset,
+            },
+        )
+    })
 }

@@ -197,7 +197,8 @@ impl Hold {
         }
     }
 
-    /// The threads so far, in the order of their ids, the leader first.
+    /// The threads so far, in the order of their ids, but for the first: the caller, if it is
+    /// one of them, else the leader.
     fn snapshot(&self) -> Result<KVVec<Arc<HeldThread>>> {
         let mut list = KVVec::new();
         loop {
@@ -213,13 +214,10 @@ impl Hold {
             drop(table);
             list.reserve(room.saturating_add(room / 8), GFP_KERNEL)?;
         }
-        let leader = list
-            .iter()
-            .position(|thread| task::is_leader(thread.task()));
-        if let Some(leader) = leader {
-            if let Some(front) = list.as_mut_slice().get_mut(..=leader) {
-                front.rotate_right(1);
-            }
+        let place = |wanted: fn(&Task) -> bool| list.iter().position(|t| wanted(t.task()));
+        let first = place(task::is_current).or_else(|| place(task::is_leader));
+        if let Some(front) = first.and_then(|first| list.as_mut_slice().get_mut(..=first)) {
+            front.rotate_right(1);
         }
         Ok(list)
     }
@@ -256,7 +254,8 @@ impl Hold {
         }
     }
 
-    /// Fixes the registers as they are, and hands each thread to `visit`, the leader first.
+    /// Fixes the registers as they are, and hands each thread to `visit`, in the order of
+    /// their notes.
     pub(super) fn seal(
         &self,
         mut visit: impl FnMut(&Thread, Capture, Registers) -> Result,

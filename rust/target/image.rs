@@ -18,7 +18,7 @@ use crate::{
     },
     sys::{
         memory::{self as sys_memory, Mapping, Mappings, UsedMm},
-        registers::{RegisterLayout, Registers},
+        registers::{self, RegisterLayout, Registers},
         task::{self, ThreadInfo},
     },
 };
@@ -195,6 +195,11 @@ pub(crate) fn make(
         // Nobody is left.
         return Err(ESRCH);
     }
+    let mut features = KVec::new();
+    for feature in registers::xsave_features() {
+        features.push([feature.number, feature.size, feature.offset], GFP_KERNEL)?;
+    }
+    notes::write_xsave_layout(&mut w, &features)?;
 
     let used = UsedMm::get(mm)?;
     let filter = Filter::new(sys_memory::dump_filter(mm));
