@@ -25,13 +25,14 @@
  * the table, or the entry, that says so ends.
  *
  * Under mmap_lock no table goes but by RCU: those of PTEs, when khugepaged
- * or PT_RECLAIM finds them empty. The answer may be old when it comes.
+ * or PT_RECLAIM finds them empty. The answer may be old when it comes. Not for
+ * hugetlb, whose tables are shared with others, who do not take our lock.
  */
 static bool has_entry(struct mm_struct *mm, unsigned long addr, unsigned long *next)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
 	p4d_t *p4d;
-	pud_t *pud;
+	pud_t pud;
 	pmd_t pmd;
 	pte_t pte;
 
@@ -42,16 +43,16 @@ static bool has_entry(struct mm_struct *mm, unsigned long addr, unsigned long *n
 	*next = (addr & P4D_MASK) + P4D_SIZE;
 	if (p4d_none(*p4d))
 		return false;
-	pud = pud_offset(p4d, addr);
+	pud = READ_ONCE(*pud_offset(p4d, addr));
 	*next = (addr & PUD_MASK) + PUD_SIZE;
-	if (pud_none(*pud))
+	if (pud_none(pud))
 		return false;
-	if (pud_leaf(*pud))
+	if (!pud_present(pud) || pud_leaf(pud))
 		return true;
 	rcu_read_lock();
-	pmd = pmdp_get_lockless(pmd_offset(pud, addr));
+	pmd = pmdp_get_lockless(pmd_offset(&pud, addr));
 	*next = (addr & PMD_MASK) + PMD_SIZE;
-	if (pmd_none(pmd) || pmd_leaf(pmd) || !pmd_present(pmd)) {
+	if (!pmd_present(pmd) || pmd_leaf(pmd)) {
 		rcu_read_unlock();
 		return !pmd_none(pmd);
 	}
@@ -80,16 +81,25 @@ static unsigned long stretch_end(struct mm_struct *mm, unsigned long addr, unsig
 	return min(addr, end);
 }
 
-/* A page of a shmem file, by its index; a hole is not filled. */
+/* Will a later try, or another reader, find a page where this one did not? */
+static bool is_callers_error(long err)
+{
+	return err == -EINTR || err == -ENOMEM || err == -EAGAIN;
+}
+
+/* A page of a shmem file, by its index; NULL for a hole, which is not filled. */
 static struct page *shmem_file_page(struct address_space *mapping, pgoff_t index)
 {
 	struct folio *folio = filemap_get_folio(mapping, index);
 
-	/* Swapped out: read into the page cache, which is nobody's in particular. */
-	if (IS_ERR(folio) && xa_is_value(xa_load(&mapping->i_pages, index)))
+	if (IS_ERR(folio)) {
+		if (!xa_is_value(xa_load(&mapping->i_pages, index)))
+			return NULL;
+		/* Swapped out: into the page cache, which is nobody's in particular. */
 		folio = shmem_read_folio_gfp(mapping, index, mapping_gfp_mask(mapping));
+	}
 	if (IS_ERR(folio))
-		return NULL;
+		return ERR_CAST(folio);
 	if (!folio_test_uptodate(folio)) {
 		folio_put(folio);
 		return NULL;
@@ -108,7 +118,7 @@ static struct page *file_page(struct file *file, pgoff_t index)
 	if (shmem_mapping(mapping))
 		return shmem_file_page(mapping, index);
 	folio = read_mapping_folio(mapping, index, file);
-	return IS_ERR(folio) ? NULL : folio_file_page(folio, index);
+	return IS_ERR(folio) ? ERR_CAST(folio) : folio_file_page(folio, index);
 }
 
 /* Are the pages of this mapping those of its file, as far as nobody wrote? */
@@ -137,22 +147,25 @@ static long pin_mapped(struct vm_area_struct *vma, unsigned long addr, unsigned 
 {
 	unsigned int flags = FOLL_FORCE | FOLL_DUMP;
 
-	/* The monitor may be parked; elsewhere a signal to the reader ends the wait. */
-	flags |= userfaultfd_armed(vma) ? FOLL_NOFAULT : FOLL_INTERRUPTIBLE;
+	/* The monitor may be parked. */
+	if (userfaultfd_armed(vma))
+		flags |= FOLL_NOFAULT;
 	return get_user_pages_remote(vma->vm_mm, addr, count, flags, pages, locked);
 }
 
-static unsigned int pin_file(struct file *file, pgoff_t index, unsigned int count,
-			     struct page **pages)
+static long pin_file(struct file *file, pgoff_t index, unsigned int count,
+		     struct page **pages)
 {
 	unsigned int pinned;
+	struct page *page;
 
 	for (pinned = 0; pinned < count; pinned++) {
 		if (fatal_signal_pending(current))
-			break;
-		pages[pinned] = file_page(file, index + pinned);
-		if (!pages[pinned])
-			break;
+			return pinned ?: -EINTR;
+		page = file_page(file, index + pinned);
+		if (IS_ERR_OR_NULL(page))
+			return pinned ?: PTR_ERR_OR_ZERO(page);
+		pages[pinned] = page;
 	}
 	return pinned;
 }
@@ -167,8 +180,8 @@ static unsigned int pin_file(struct file *file, pgoff_t index, unsigned int coun
  *
  * get_dump_page(), mm/gup.c, of a foreign mm and without its faults.
  *
- * Return: how many pages, 0 if the first is missing, -EINTR if the caller is
- * being killed.
+ * Return: how many pages, 0 if the first is missing or cannot be read, -EINTR
+ * if the caller is being killed, -ENOMEM.
  */
 long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
 			struct page **pages, unsigned long *missing)
@@ -189,8 +202,8 @@ long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int c
 		*missing = (vma ? vma->vm_start : ULONG_MAX & PAGE_MASK) - addr;
 		goto unlock;
 	}
-	end = stretch_end(mm, addr, vma->vm_end, false);
-	if (is_vm_hugetlb_page(vma) || end == addr) {
+	end = is_vm_hugetlb_page(vma) ? addr : stretch_end(mm, addr, vma->vm_end, false);
+	if (end == addr) {
 		end = min(vma->vm_end, addr + count * PAGE_SIZE);
 		if (!is_vm_hugetlb_page(vma))
 			end = stretch_end(mm, addr, end, true);
@@ -215,7 +228,7 @@ unlock:
 		pinned = pin_file(file, index, count, pages);
 		fput(file);
 	}
-	if (pinned <= 0 && fatal_signal_pending(current))
+	if (pinned < 0 && fatal_signal_pending(current))
 		return -EINTR;
-	return max(pinned, 0L);
+	return pinned < 0 && !is_callers_error(pinned) ? 0 : pinned;
 }

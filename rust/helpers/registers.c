@@ -7,6 +7,7 @@
 #include <asm/cpuid/api.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
+#include <asm/segment.h>
 #include <livecore/helpers.h>
 
 static const struct user_regset_view *to_view(const struct livecore_view *view)
@@ -14,10 +15,21 @@ static const struct user_regset_view *to_view(const struct livecore_view *view)
 	return (const struct user_regset_view *)view;
 }
 
-/* The kernel's dumper uses one view, its own, for all threads. */
+/*
+ * The view of a thread; the kernel's dumper uses one, its own, for all. NULL
+ * if the thread is dead: its registers are on its stack, which goes with it,
+ * but not while we hold pi_lock, which set_special_state() takes.
+ */
 const struct livecore_view *livecore_view(struct task_struct *task)
 {
-	return (const struct livecore_view *)task_user_regset_view(task);
+	const struct user_regset_view *view = NULL;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&task->pi_lock, flags);
+	if (READ_ONCE(task->__state) != TASK_DEAD)
+		view = task_user_regset_view(task);
+	raw_spin_unlock_irqrestore(&task->pi_lock, flags);
+	return (const struct livecore_view *)view;
 }
 
 /* EM_X86_64, EM_386: what the ELF header says of the machine. */
@@ -60,7 +72,8 @@ static bool fpu_is_guests(struct task_struct *task)
  * @data: where to, @size bytes
  * @size: what livecore_view_describe() told
  *
- * fill_thread_core_info(), fs/binfmt_elf.c. Does not sleep.
+ * fill_thread_core_info(), fs/binfmt_elf.c. Sleeps only where the segment
+ * bases have to be looked up (needs_ldt()).
  *
  * Return: bytes read, 0 if the set is not active, or an errno.
  */
@@ -98,6 +111,16 @@ bool livecore_xsave_layout(unsigned int feature, unsigned int *size, unsigned in
 	return true;
 }
 
+/*
+ * Without FSGSBASE the base of a segment in the LDT is read under a mutex
+ * (x86_fsgsbase_read_task(), arch/x86/kernel/process_64.c).
+ */
+static bool needs_ldt(const struct task_struct *task)
+{
+	return !boot_cpu_has(X86_FEATURE_FSGSBASE) &&
+	       (task->thread.fsindex | task->thread.gsindex) & SEGMENT_TI_MASK;
+}
+
 /**
  * livecore_lock_blocked() - Keep a sleeping thread asleep.
  * @task: the thread, referenced by the caller
@@ -107,7 +130,8 @@ bool livecore_xsave_layout(unsigned int feature, unsigned int *size, unsigned in
  * while we hold it; task_call_func() is this, unexported. The order of the
  * loads is that of try_to_wake_up(), kernel/sched/core.c.
  *
- * Return: true, with pi_lock held and interrupts off, if it is blocked.
+ * Return: true, with pi_lock held and interrupts off, if it is blocked and
+ * its registers can be read so.
  */
 bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags)
 	__cond_acquires(true, &task->pi_lock)
@@ -125,6 +149,7 @@ bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags)
 	smp_rmb();
 	/* As in try_to_wake_up(): its registers are saved. */
 	blocked = blocked && !smp_load_acquire(&task->on_cpu);
+	blocked = blocked && !needs_ldt(task);
 	if (!blocked)
 		raw_spin_unlock_irqrestore(&task->pi_lock, *flags);
 	return blocked;

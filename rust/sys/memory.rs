@@ -197,7 +197,7 @@ pub(crate) struct PageBatch {
 impl PageBatch {
     /// Takes references on at most `wanted` pages from the one with `address` in it; fewer,
     /// but not none, where what follows is of another kind. None only if the first is missing.
-    /// Fails with `EINTR` alone, if the caller is being killed.
+    /// Fails with `EINTR` if the caller is being killed, and with `ENOMEM`.
     ///
     /// Takes `mmap_lock` for read and drops it. May wait for pages to be read in.
     pub(crate) fn pin(mm: &UsedMm, address: u64, wanted: usize) -> Result<Self> {
@@ -218,7 +218,7 @@ impl PageBatch {
         // INVARIANT: The function took that many.
         Ok(Self {
             pages,
-            count: usize::try_from(count).map_err(|_| EINTR)?,
+            count: kernel::error::to_result(count.min(0) as c_int).map(|()| count as usize)?,
             missing: missing as u64,
         })
     }

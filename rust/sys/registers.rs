@@ -47,10 +47,15 @@ unsafe impl Send for RegisterLayout {}
 unsafe impl Sync for RegisterLayout {}
 
 impl RegisterLayout {
-    /// The sets of a thread, which stand for those of all threads of the process.
+    /// The sets of a thread, which stand for those of all threads of the process; `ESRCH` if
+    /// it is dead.
     pub(crate) fn of(task: &Task) -> Result<Self> {
-        // SAFETY: `task` is referenced.
+        // SAFETY: `task` is referenced; whether its stack is there too, the function finds out.
         let view = unsafe { ffi::livecore_view(task.as_ptr()) };
+        if view.is_null() {
+            return Err(ESRCH);
+        }
+        // INVARIANT: Views are constant.
         let mut layout = Self {
             view,
             sets: KVec::new(),

@@ -27,7 +27,8 @@ fn first_page(address: u64, size: u64) -> (usize, usize) {
 /// there is zeros.
 ///
 /// Returns how many bytes were copied: fewer than asked for where the batch, or what `to` can
-/// take, ends. Fails with `EINTR` if the caller is being killed.
+/// take, ends. Fails with `EINTR` if the caller is being killed, and with
+/// `ENOMEM`.
 pub(crate) fn read_batch(
     mm: &UsedMm,
     address: u64,
