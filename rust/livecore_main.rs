@@ -20,6 +20,8 @@ mod file;
 #[forbid(unsafe_code)]
 mod params;
 #[forbid(unsafe_code)]
+mod registry;
+#[forbid(unsafe_code)]
 mod session;
 mod sys;
 #[forbid(unsafe_code)]
@@ -36,19 +38,19 @@ module! {
 /// The loaded module.
 struct LivecoreModule {
     _attachment: attach::Attachment,
-    _sysctls: params::Sysctls,
-    _probes: session::Probes,
-    _watchdog: session::Watchdog,
-    _registry: session::Registry,
+    _sysctls: registry::Sysctls,
+    _probes: registry::Probes,
+    _watchdog: registry::Watchdog,
+    _registry: registry::Registry,
     _workqueue: sys::workqueue::Registration,
 }
 
 impl kernel::Module for LivecoreModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let workqueue = sys::workqueue::Registration::new()?;
-        let registry = session::Registry;
-        let watchdog = session::Watchdog::new();
-        let probes = session::Probes::new()?;
+        let storage = registry::Registry;
+        let watchdog = registry::Watchdog::new();
+        let probes = registry::Probes::new()?;
         let sysctls = params::register()?;
         let attachment = attach::Attachment::new()?;
         Ok(Self {
@@ -56,7 +58,7 @@ impl kernel::Module for LivecoreModule {
             _sysctls: sysctls,
             _probes: probes,
             _watchdog: watchdog,
-            _registry: registry,
+            _registry: storage,
             _workqueue: workqueue,
         })
     }

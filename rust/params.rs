@@ -2,10 +2,7 @@
 
 //! The sysctls `kernel.livecore_*`, and the one value that a dump takes from them.
 
-use crate::{
-    session,
-    sys::sysctl::{Knob, Registration, Watcher},
-};
+use crate::sys::sysctl::{Knob, Registration, Watcher};
 use kernel::prelude::*;
 
 static ENABLE: Knob = Knob::new(c"livecore_enable", 0, 0, 3);
@@ -73,22 +70,8 @@ impl Config {
     }
 }
 
-/// Tells the dumps of a gate that was closed.
-pub(crate) struct GateWatcher;
-
-impl Watcher for GateWatcher {
-    fn written() {
-        if Config::current().gate == Gate::Closed {
-            session::end_all();
-        }
-    }
-}
-
-/// The sysctls, while they are there.
-pub(crate) type Sysctls = Registration<GateWatcher>;
-
-/// Adds them to `/proc/sys/kernel`.
-pub(crate) fn register() -> Result<Sysctls> {
+/// Adds the sysctls to `/proc/sys/kernel`; `W` is told of every write.
+pub(crate) fn register<W: Watcher>() -> Result<Registration<W>> {
     Registration::new(&KNOBS)
 }
 

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All dumps that are open: at most one of each address space, found by whatever may end one,
+//! and walked by the watchdog.
+//!
+//! Its lock is taken under siglock with interrupts off; under it, dumps are looked at and
+//! ended, nothing is allocated, freed or waited for.
+
+use crate::{
+    params::{Config, Gate},
+    sys::{errno, registry_lock::RegistryLocked, sysctl, task::MmId, tracepoints, watchdog},
+    target::{hold::Hold, lifecycle::EndReason},
+};
+use core::ops::Deref;
+use kernel::{
+    alloc::flags::GFP_KERNEL,
+    prelude::*,
+    sync::{
+        atomic::{ordering, Atomic},
+        Arc,
+    },
+    task::{Kuid, Task},
+    time::{Instant, Monotonic},
+};
+
+/// What the registry knows of a dump.
+pub(crate) struct Dump {
+    pub(crate) hold: Arc<Hold>,
+    /// Who reads: its address space, for rings of dumps, and its user, for the quota.
+    reader: Option<MmId>,
+    uid: Kuid,
+    pub(crate) config: Config,
+    started: Instant<Monotonic>,
+    /// When there was progress last, in milliseconds since `started`.
+    progress_ms: Atomic<u32>,
+    /// The image's size, in bytes, once there is an image.
+    size: Atomic<u64>,
+}
+
+impl Dump {
+    /// A dump by the caller, from now on.
+    pub(crate) fn new(hold: Arc<Hold>, config: Config) -> Self {
+        Self {
+            hold,
+            reader: MmId::of_current(),
+            uid: Kuid::current_euid(),
+            config,
+            started: Instant::now(),
+            progress_ms: Atomic::new(0),
+            size: Atomic::new(0),
+        }
+    }
+
+    fn age_ms(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// There was progress: the watchdog counts from now.
+    pub(crate) fn progress(&self) {
+        self.progress_ms.store(self.age_ms(), ordering::Relaxed);
+    }
+
+    /// There is an image, of `size` bytes.
+    pub(crate) fn complete(&self, size: u64) {
+        self.size.store(size, ordering::Relaxed);
+        self.progress();
+    }
+
+    fn is_stalled(&self) -> bool {
+        let progress = self.progress_ms.load(ordering::Relaxed);
+        self.age_ms().saturating_sub(progress) >= self.config.stall_ms
+    }
+
+    fn lasts(&self) -> bool {
+        self.hold.check().is_ok()
+    }
+}
+
+/// All dumps that are open, those that have ended too.
+static DUMPS: RegistryLocked<KVec<Arc<Dump>>> = RegistryLocked::new(KVec::new());
+
+/// How many there are, for those who ask of every signal and every new thread.
+static OPEN: Atomic<u32> = Atomic::new(0);
+
+/// The dump of this address space, while it lasts.
+fn find(dumps: &[Arc<Dump>], mm: MmId) -> Option<&Arc<Dump>> {
+    dumps
+        .iter()
+        .find(|dump| dump.lasts() && dump.hold.mm_id() == mm)
+}
+
+/// Would `reader`, reading `target`, wait for itself? It would if `target` dumps `reader`, or
+/// dumps who dumps it, and so on: each is dumped by one at most, so this is a walk.
+fn closes_a_ring(dumps: &[Arc<Dump>], target: MmId, reader: Option<MmId>) -> bool {
+    let mut held = reader;
+    for _ in 0..dumps.len() {
+        let Some(dump) = held.and_then(|held| find(dumps, held)) else {
+            return false;
+        };
+        if dump.reader == Some(target) {
+            return true;
+        }
+        held = dump.reader;
+    }
+    false
+}
+
+/// May there be one more? A quarter of all for each user, one at least.
+fn within_limits(dumps: &[Arc<Dump>], uid: Kuid, max_dumps: u32) -> bool {
+    let lasting = || dumps.iter().filter(|dump| dump.lasts());
+    let quota = (max_dumps / 4).max(1);
+    lasting().count() < max_dumps as usize
+        && lasting().filter(|dump| dump.uid == uid).count() < quota as usize
+}
+
+/// A dump's place in the registry. Dropping it lets all threads go.
+pub(crate) struct Registered(Arc<Dump>);
+
+impl Registered {
+    /// `EBUSY`, `EDEADLK`, `EAGAIN`: checking and registering are one critical section.
+    pub(crate) fn new(dump: Arc<Dump>, privileged: bool) -> Result<Self> {
+        let target = dump.hold.mm_id();
+        loop {
+            let mut dumps = DUMPS.lock();
+            if dumps.len() == dumps.capacity() {
+                let room = dumps.len().saturating_mul(2).saturating_add(16);
+                drop(dumps);
+                Self::grow(room)?;
+                continue;
+            }
+            if find(&dumps, target).is_some() {
+                return Err(EBUSY);
+            }
+            if closes_a_ring(&dumps, target, dump.reader) {
+                return Err(errno::edeadlk());
+            }
+            if !privileged && !within_limits(&dumps, dump.uid, dump.config.max_dumps) {
+                return Err(EAGAIN);
+            }
+            dumps
+                .push_within_capacity(dump.clone())
+                .map_err(|_| ENOMEM)?;
+            OPEN.fetch_add(1, ordering::Full);
+            break;
+        }
+        watchdog::kick();
+        Ok(Self(dump))
+    }
+
+    /// Makes room in the registry, without allocating or freeing under its lock.
+    fn grow(room: usize) -> Result {
+        let mut larger = KVec::with_capacity(room, GFP_KERNEL)?;
+        let mut dumps = DUMPS.lock();
+        if larger.capacity() > dumps.capacity() {
+            for dump in dumps.drain_all() {
+                larger.push_within_capacity(dump).map_err(|_| ENOMEM)?;
+            }
+            core::mem::swap(&mut *dumps, &mut larger);
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Registered {
+    type Target = Dump;
+
+    fn deref(&self) -> &Dump {
+        &self.0
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.hold.end_now(EndReason::Closed);
+        let removed = {
+            let mut dumps = DUMPS.lock();
+            let index = dumps.iter().position(|dump| Arc::ptr_eq(dump, &self.0));
+            index.and_then(|index| dumps.remove(index).ok())
+        };
+        if removed.is_some() {
+            OPEN.fetch_sub(1, ordering::Full);
+        }
+    }
+}
+
+/// The size of the image of this address space, in bytes; 0 if no dump of it lasts.
+pub(crate) fn image_size(mm: MmId) -> u64 {
+    find(&DUMPS.lock(), mm).map_or(0, |dump| dump.size.load(ordering::Relaxed))
+}
+
+/// What the kernel tells the dumps.
+pub(crate) struct Observer;
+
+impl Observer {
+    /// The hold that has to do with this thread, if there is one.
+    fn hold_on(task: &Task) -> Option<Arc<Hold>> {
+        if OPEN.load(ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mm = MmId::of_task(task)?;
+        let dumps = DUMPS.lock();
+        let hold = &find(&dumps, mm)?.hold;
+        hold.concerns(task).then(|| hold.clone())
+    }
+}
+
+impl tracepoints::Probes for Observer {
+    fn signal_generated(task: &Task, fatal: impl FnOnce() -> bool) {
+        if let Some(hold) = Self::hold_on(task) {
+            if fatal() {
+                hold.end(EndReason::Signal);
+            }
+        }
+    }
+
+    fn task_created(task: &Task) {
+        if let Some(hold) = Self::hold_on(task) {
+            hold.add_newborn(task);
+        }
+    }
+}
+
+impl watchdog::Watched for Observer {
+    fn tick() -> bool {
+        let dumps = DUMPS.lock();
+        for dump in dumps.iter().filter(|dump| dump.is_stalled()) {
+            dump.hold.end(EndReason::Stalled);
+        }
+        dumps.iter().any(|dump| dump.lasts())
+    }
+}
+
+impl sysctl::Watcher for Observer {
+    fn written() {
+        if Config::current().gate == Gate::Closed {
+            for dump in DUMPS.lock().iter() {
+                dump.hold.end(EndReason::GateClosed);
+            }
+        }
+    }
+}
+
+/// The sysctls, while they are there.
+pub(crate) type Sysctls = sysctl::Registration<Observer>;
+
+/// The probes, while they are registered.
+pub(crate) type Probes = tracepoints::Registration<Observer>;
+
+/// The watchdog, while it can be kicked.
+pub(crate) type Watchdog = watchdog::Registration<Observer>;
+
+/// The registry's own memory, given back when this is dropped.
+pub(crate) struct Registry;
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let dumps = core::mem::replace(&mut *DUMPS.lock(), KVec::new());
+        drop(dumps);
+    }
+}
