@@ -60,18 +60,27 @@ impl Drop for Attachment {
 
 /// Is every structure that we reach into laid out as it was when we were compiled?
 fn check_layouts() -> Result {
-    let Some(btf) = Btf::parse(symbols::kernel_btf()?) else {
-        pr_err!("this kernel's BTF cannot be read\n");
-        return Err(EINVAL);
-    };
+    let btf = Btf::parse(symbols::kernel_btf()?).inspect_err(|error| {
+        pr_err!("this kernel's BTF cannot be read: {:?}\n", error);
+    })?;
+    let mut current = None;
     for layout in symbols::layouts() {
-        let found = btf.offset_of(layout.kind.to_bytes(), layout.member.to_bytes());
-        if found != Some(layout.offset) {
+        // They come structure by structure.
+        let structure = match current {
+            Some((kind, structure)) if kind == layout.kind => structure,
+            _ => btf.structure(layout.kind.to_bytes()),
+        };
+        current = Some((layout.kind, structure));
+        let found = structure.and_then(|structure| match layout.member {
+            Some(member) => btf.offset_of(structure, member.to_bytes()),
+            None => Some(structure.size()),
+        });
+        if found != Some(layout.bytes) {
             pr_err!(
                 "built for another kernel: {}.{} is at {}, here at {:?}\n",
                 layout.kind,
-                layout.member,
-                layout.offset,
+                layout.member.unwrap_or(c"size"),
+                layout.bytes,
                 found,
             );
             return Err(EINVAL);

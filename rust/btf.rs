@@ -5,6 +5,8 @@
 //! MODVERSIONS is off in the kernels that we know, and some structures are private to
 //! `fs/proc/`: whether what was compiled in is what runs, only BTF can tell.
 
+use kernel::prelude::*;
+
 const MAGIC: u16 = 0xeb9f;
 /// Size of a `struct btf_type`, in bytes.
 const TYPE_SIZE: usize = 12;
@@ -39,6 +41,19 @@ fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
 pub(crate) struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
+    /// Where each type is, by its id, which counts from 1.
+    index: KVVec<u32>,
+}
+
+/// A structure of the kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Structure(Type);
+
+impl Structure {
+    /// Its size, in bytes.
+    pub(crate) fn size(self) -> u32 {
+        self.0.size
+    }
 }
 
 /// A `struct btf_type`.
@@ -46,6 +61,8 @@ pub(crate) struct Btf<'a> {
 struct Type {
     name: u32,
     info: u32,
+    /// Or the id of another type.
+    size: u32,
     /// Where what follows it starts.
     rest: usize,
 }
@@ -78,8 +95,26 @@ impl Type {
 }
 
 impl<'a> Btf<'a> {
-    /// Finds the sections; `None` if this is not BTF.
-    pub(crate) fn parse(blob: &'a [u8]) -> Option<Self> {
+    /// Reads the index of types; `EINVAL` if this is not BTF.
+    pub(crate) fn parse(blob: &'a [u8]) -> Result<Self> {
+        let (types, strings) = Self::sections(blob).ok_or(EINVAL)?;
+        let mut this = Self {
+            types,
+            strings,
+            index: KVVec::new(),
+        };
+        let mut offset = 0usize;
+        while let Some(found) = this.type_at(offset) {
+            this.index.push(u32::try_from(offset)?, GFP_KERNEL)?;
+            let Some(rest) = found.rest_size() else {
+                break;
+            };
+            offset = found.rest.saturating_add(rest);
+        }
+        Ok(this)
+    }
+
+    fn sections(blob: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         if u16_at(blob, 0)? != MAGIC {
             return None;
         }
@@ -89,18 +124,21 @@ impl<'a> Btf<'a> {
             let size = u32_at(blob, at.checked_add(4)?)? as usize;
             blob.get(start..start.checked_add(size)?)
         };
-        Some(Self {
-            types: section(8)?,
-            strings: section(16)?,
-        })
+        Some((section(8)?, section(16)?))
     }
 
     fn type_at(&self, offset: usize) -> Option<Type> {
         Some(Type {
             name: u32_at(self.types, offset)?,
             info: u32_at(self.types, offset.checked_add(4)?)?,
+            size: u32_at(self.types, offset.checked_add(8)?)?,
             rest: offset.checked_add(TYPE_SIZE)?,
         })
+    }
+
+    fn by_id(&self, id: u32) -> Option<Type> {
+        let place = self.index.get((id as usize).checked_sub(1)?)?;
+        self.type_at(*place as usize)
     }
 
     fn is_named(&self, name: u32, wanted: &[u8]) -> bool {
@@ -108,22 +146,20 @@ impl<'a> Btf<'a> {
         rest.starts_with(wanted) && rest.get(wanted.len()) == Some(&0)
     }
 
-    /// The types in the order of their ids, which count from 1.
-    fn types(&self) -> impl Iterator<Item = Type> + '_ {
-        let mut offset = 0usize;
-        core::iter::from_fn(move || {
-            let found = self.type_at(offset)?;
-            offset = found.rest.checked_add(found.rest_size()?)?;
-            Some(found)
-        })
+    /// Finds a structure that has members.
+    pub(crate) fn structure(&self, name: &[u8]) -> Option<Structure> {
+        let mut types = self
+            .index
+            .iter()
+            .filter_map(|place| self.type_at(*place as usize));
+        types
+            .find(|t| t.kind() == KIND_STRUCT && t.count() > 0 && self.is_named(t.name, name))
+            .map(Structure)
     }
 
     /// The byte offset of a member of a structure, anonymous members seen through.
-    pub(crate) fn offset_of(&self, name: &[u8], member: &[u8]) -> Option<u32> {
-        let composite = self
-            .types()
-            .find(|t| t.kind() == KIND_STRUCT && t.count() > 0 && self.is_named(t.name, name))?;
-        Some(self.bit_offset(composite, member, 0)? / 8)
+    pub(crate) fn offset_of(&self, structure: Structure, member: &[u8]) -> Option<u32> {
+        Some(self.bit_offset(structure.0, member, 0)? / 8)
     }
 
     fn bit_offset(&self, composite: Type, member: &[u8], depth: u32) -> Option<u32> {
@@ -142,7 +178,7 @@ impl<'a> Btf<'a> {
                 return Some(offset);
             }
             if name == 0 && depth < MAX_DEPTH {
-                let inner = self.types().nth((type_id as usize).checked_sub(1)?)?;
+                let inner = self.by_id(type_id)?;
                 let found = inner
                     .is_composite()
                     .then(|| self.bit_offset(inner, member, depth.saturating_add(1)))
@@ -159,7 +195,6 @@ impl<'a> Btf<'a> {
 #[kernel::prelude::kunit_tests(livecore_btf)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     /// `struct outer { int first; struct { int second; }; }`, after an int and an enum.
     fn blob() -> Result<KVec<u8>> {
@@ -210,32 +245,33 @@ mod tests {
     #[test]
     fn members_are_found_through_anonymous_structures() -> Result {
         let blob = blob()?;
-        let btf = Btf::parse(&blob).ok_or(EINVAL)?;
-        assert_eq!(btf.offset_of(b"outer", b"first"), Some(0));
-        assert_eq!(btf.offset_of(b"outer", b"second"), Some(4));
+        let btf = Btf::parse(&blob)?;
+        let outer = btf.structure(b"outer").ok_or(ENOENT)?;
+        assert_eq!(btf.offset_of(outer, b"first"), Some(0));
+        assert_eq!(btf.offset_of(outer, b"second"), Some(4));
+        assert_eq!(outer.size(), 8);
         Ok(())
     }
 
     #[test]
     fn what_is_not_there_is_not_found() -> Result {
         let blob = blob()?;
-        let btf = Btf::parse(&blob).ok_or(EINVAL)?;
-        assert_eq!(btf.offset_of(b"outer", b"third"), None);
-        assert_eq!(btf.offset_of(b"oute", b"first"), None);
-        assert_eq!(btf.offset_of(b"int", b"first"), None);
+        let btf = Btf::parse(&blob)?;
+        let outer = btf.structure(b"outer").ok_or(ENOENT)?;
+        assert_eq!(btf.offset_of(outer, b"third"), None);
+        assert!(btf.structure(b"oute").is_none());
+        assert!(btf.structure(b"int").is_none());
         Ok(())
     }
 
     #[test]
     fn broken_blobs_are_refused() -> Result {
         let blob = blob()?;
-        assert!(Btf::parse(&[]).is_none());
-        assert!(Btf::parse(&blob[1..]).is_none());
+        assert!(Btf::parse(&[]).is_err());
+        assert!(Btf::parse(&blob[1..]).is_err());
         // Cut anywhere, it never finds more than there is.
         for end in 0..blob.len() {
-            if let Some(btf) = Btf::parse(&blob[..end]) {
-                assert!(btf.offset_of(b"outer", b"third").is_none());
-            }
+            assert!(Btf::parse(&blob[..end]).is_err());
         }
         Ok(())
     }

@@ -34,7 +34,11 @@ impl CoreFile for Core {
         self.session.read(position, to)
     }
 
-    fn release(&self) -> u64 {
-        self.session.release()
+    fn show_size(&self, show: impl FnOnce(u64)) {
+        self.session.show_size(show);
+    }
+
+    fn release(&self) {
+        self.session.release();
     }
 }

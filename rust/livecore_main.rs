@@ -51,8 +51,9 @@ impl kernel::Module for LivecoreModule {
         let storage = registry::Registry;
         let watchdog = registry::Watchdog::new();
         let probes = registry::Probes::new()?;
-        let sysctls = params::register()?;
         let attachment = attach::Attachment::new()?;
+        // Last, since the gate is closed until then: nothing is open should loading fail.
+        let sysctls = params::register()?;
         Ok(Self {
             _attachment: attachment,
             _sysctls: sysctls,

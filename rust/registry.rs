@@ -8,7 +8,13 @@
 
 use crate::{
     params::{Config, Gate},
-    sys::{errno, registry_lock::RegistryLocked, sysctl, task::MmId, tracepoints, watchdog},
+    sys::{
+        errno,
+        registry_lock::RegistryLocked,
+        sysctl,
+        task::{MmId, ProcessId},
+        tracepoints, watchdog,
+    },
     target::{hold::Hold, lifecycle::EndReason},
 };
 use core::ops::Deref;
@@ -26,7 +32,9 @@ use kernel::{
 /// What the registry knows of a dump.
 pub(crate) struct Dump {
     pub(crate) hold: Arc<Hold>,
-    /// Who reads: its address space, for rings of dumps, and its user, for the quota.
+    /// Who opened it: its address space, for rings of dumps, and its real user, for the quota.
+    /// Should the former be gone and its address in use again, a ring may be seen where there
+    /// is none; the opener's descriptor was passed on then.
     reader: Option<MmId>,
     uid: Kuid,
     pub(crate) config: Config,
@@ -43,7 +51,7 @@ impl Dump {
         Self {
             hold,
             reader: MmId::of_current(),
-            uid: Kuid::current_euid(),
+            uid: kernel::current!().uid(),
             config,
             started: Instant::now(),
             progress_ms: Atomic::new(0),
@@ -89,11 +97,14 @@ fn find(dumps: &[Arc<Dump>], mm: MmId) -> Option<&Arc<Dump>> {
         .find(|dump| dump.lasts() && dump.hold.mm_id() == mm)
 }
 
+/// The longest ring of dumps that is found; the watchdog ends what is longer.
+const MAX_RING: usize = 16;
+
 /// Would `reader`, reading `target`, wait for itself? It would if `target` dumps `reader`, or
 /// dumps who dumps it, and so on: each is dumped by one at most, so this is a walk.
 fn closes_a_ring(dumps: &[Arc<Dump>], target: MmId, reader: Option<MmId>) -> bool {
     let mut held = reader;
-    for _ in 0..dumps.len() {
+    for _ in 0..MAX_RING {
         let Some(dump) = held.and_then(|held| find(dumps, held)) else {
             return false;
         };
@@ -105,12 +116,12 @@ fn closes_a_ring(dumps: &[Arc<Dump>], target: MmId, reader: Option<MmId>) -> boo
     false
 }
 
-/// May there be one more? A quarter of all for each user, one at least.
+/// May there be one more? A quarter of all for each user, one at least. Those that have ended
+/// count until they are closed.
 fn within_limits(dumps: &[Arc<Dump>], uid: Kuid, max_dumps: u32) -> bool {
-    let lasting = || dumps.iter().filter(|dump| dump.lasts());
     let quota = (max_dumps / 4).max(1);
-    lasting().count() < max_dumps as usize
-        && lasting().filter(|dump| dump.uid == uid).count() < quota as usize
+    dumps.len() < max_dumps as usize
+        && dumps.iter().filter(|dump| dump.uid == uid).count() < quota as usize
 }
 
 /// A dump's place in the registry. Dropping it lets all threads go.
@@ -118,6 +129,7 @@ pub(crate) struct Registered(Arc<Dump>);
 
 impl Registered {
     /// `EBUSY`, `EDEADLK`, `EAGAIN`: checking and registering are one critical section.
+    /// `EPERM` if the gate was closed meanwhile, by somebody who did not see this dump.
     pub(crate) fn new(dump: Arc<Dump>, privileged: bool) -> Result<Self> {
         let target = dump.hold.mm_id();
         loop {
@@ -143,8 +155,12 @@ impl Registered {
             OPEN.fetch_add(1, ordering::Full);
             break;
         }
+        let this = Self(dump);
+        if Config::current().gate == Gate::Closed {
+            return Err(EPERM);
+        }
         watchdog::kick();
-        Ok(Self(dump))
+        Ok(this)
     }
 
     /// Makes room in the registry, without allocating or freeing under its lock.
@@ -183,24 +199,31 @@ impl Drop for Registered {
     }
 }
 
-/// The size of the image of this address space, in bytes; 0 if no dump of it lasts.
-pub(crate) fn image_size(mm: MmId) -> u64 {
-    find(&DUMPS.lock(), mm).map_or(0, |dump| dump.size.load(ordering::Relaxed))
+/// Tells `show` the size of the image of this address space, in bytes, 0 if no dump of it
+/// lasts; under the lock, so that whoever comes last tells what is true.
+pub(crate) fn show_size(mm: MmId, show: impl FnOnce(u64)) {
+    let dumps = DUMPS.lock();
+    show(find(&dumps, mm).map_or(0, |dump| dump.size.load(ordering::Relaxed)));
 }
 
 /// What the kernel tells the dumps.
 pub(crate) struct Observer;
 
 impl Observer {
-    /// The hold that has to do with this thread, if there is one.
+    /// The hold on the process that this thread is of, if there is one: by the process, since
+    /// a leader that has exited before the others has no memory any more, but gets their
+    /// signals.
     fn hold_on(task: &Task) -> Option<Arc<Hold>> {
         if OPEN.load(ordering::Relaxed) == 0 {
             return None;
         }
-        let mm = MmId::of_task(task)?;
+        let process = ProcessId::of(task);
         let dumps = DUMPS.lock();
-        let hold = &find(&dumps, mm)?.hold;
-        hold.concerns(task).then(|| hold.clone())
+        let mut holds = dumps
+            .iter()
+            .filter(|dump| dump.lasts())
+            .map(|dump| &dump.hold);
+        holds.find(|hold| hold.process() == process).cloned()
     }
 }
 

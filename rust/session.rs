@@ -59,10 +59,11 @@ impl Session {
         let dump = Arc::new(Dump::new(hold.clone(), config), GFP_KERNEL)?;
         let registered = Registered::new(dump, privileged)?;
 
-        // The last that may wait for `mmap_lock`: nothing is held yet.
-        let preparation = Preparation::new(&mm)?;
-        hold.take(&task, config.timeout_ms)?;
-        let mappings = list_mappings(&registered, &mm)?;
+        // Nothing is held yet: the last that may wait for `mmap_lock`.
+        let preparation = Preparation::new(&mm, &list_mappings(&registered, &mm, Instant::now())?)?;
+        let since = Instant::now();
+        hold.take(&task, since, config.timeout_ms)?;
+        let mappings = list_mappings(&registered, &mm, since)?;
         let image = image::make(&hold, &mm, preparation, &mappings)?;
         registered.complete(image.size());
         Ok(Self {
@@ -121,20 +122,22 @@ impl Session {
         Ok(read)
     }
 
-    /// Lets the threads go. Returns what size the entry has from now on: that of another dump
-    /// of the same memory, if this one had ended before.
-    pub(crate) fn release(&self) -> u64 {
-        let hold = &self.registered.hold;
-        hold.end_now(EndReason::Closed);
-        registry::image_size(hold.mm_id())
+    /// Tells `show` what size the entry has: that of the dump of this memory that lasts.
+    pub(crate) fn show_size(&self, show: impl FnOnce(u64)) {
+        registry::show_size(self.registered.hold.mm_id(), show);
+    }
+
+    /// Lets the threads go.
+    pub(crate) fn release(&self) {
+        self.registered.hold.end_now(EndReason::Closed);
     }
 }
 
-/// Lists the mappings of a held process. `mmap_lock` is never waited for, since a sleeper may
-/// hold it that waits for a parked thread: `ETIMEDOUT` where it stays taken.
-fn list_mappings(dump: &Dump, mm: &Mm) -> Result<Mappings> {
+/// Lists the mappings of a process. `mmap_lock` is tried, not waited for, since a sleeper may
+/// hold it that waits for a parked thread: `ETIMEDOUT` where it stays taken until the timeout
+/// has passed since then.
+fn list_mappings(dump: &Dump, mm: &Mm, since: Instant<Monotonic>) -> Result<Mappings> {
     let timeout = Delta::from_millis(i64::from(dump.config.timeout_ms));
-    let since = Instant::<Monotonic>::now();
     loop {
         match Mappings::list(&UsedMm::get(mm)?) {
             Err(error) if error == EAGAIN => (),

@@ -17,11 +17,14 @@
 
 /* symbols.c: the kernel as it is, found and checked at load. */
 
-/* A structure member that we rely on, to be compared with the kernel's BTF. */
+/*
+ * The offset of a structure member that we rely on, or, without a member, the
+ * size of a structure; to be compared with the kernel's BTF.
+ */
 struct livecore_layout {
 	const char *type;
 	const char *member;
-	unsigned int offset;
+	unsigned int bytes;
 };
 
 unsigned long livecore_resolve(const char *name);
@@ -85,6 +88,7 @@ struct mm_struct *livecore_task_mm(struct task_struct *task);
 bool livecore_current_unparkable(void);
 bool livecore_task_is_user_worker(struct task_struct *task);
 bool livecore_fatal_signal_pending(void);
+bool livecore_fatal_signal_queued(void);
 bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group);
 
 /* registers.c */
@@ -99,7 +103,7 @@ struct livecore_regset {
 	const char *note_name;
 };
 
-const struct livecore_view *livecore_view(struct task_struct *task);
+const struct livecore_view *livecore_view(struct task_struct *task, bool *is_32bit);
 unsigned int livecore_view_machine(const struct livecore_view *view);
 unsigned int livecore_view_count(const struct livecore_view *view);
 void livecore_view_describe(const struct livecore_view *view, unsigned int index,
@@ -144,8 +148,10 @@ long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsig
 unsigned long livecore_mm_map_count(struct mm_struct *mm);
 unsigned long livecore_mm_dump_filter(struct mm_struct *mm);
 void livecore_mm_args(struct mm_struct *mm, unsigned long *start, unsigned long *end);
-const unsigned long *livecore_mm_auxv(struct mm_struct *mm, unsigned int *words);
+void livecore_mm_auxv(struct mm_struct *mm, unsigned long *out, unsigned int words);
 void livecore_put_page(struct page *page);
+size_t livecore_copy_page_to_iter(struct page *page, size_t offset, size_t len,
+				  struct iov_iter *to);
 void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len);
 void livecore_read_barrier(void);
 
@@ -155,13 +161,16 @@ long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int c
 
 /* tracepoints.c */
 void livecore_tracepoint_synchronize(void);
+bool livecore_signal_was_sent(int result);
 
 /* registry.c: the one lock of the registry of dumps. */
 unsigned long livecore_registry_lock(void);
 void livecore_registry_unlock(unsigned long flags);
 
 /* workqueue.c: the module's workqueue, and the tick of the watchdog. */
-struct workqueue_struct *livecore_alloc_workqueue(void);
+int livecore_create_workqueue(void);
+void livecore_destroy_workqueue(void);
+struct workqueue_struct *livecore_workqueue(void);
 void livecore_watchdog_init(work_func_t tick);
 void livecore_watchdog_kick(unsigned int delay_ms);
 void livecore_watchdog_stop(void);

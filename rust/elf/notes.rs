@@ -26,7 +26,7 @@ const SIGINFO_SIZE: usize = 128;
 /// `ELF_PRARGSZ`: what of the arguments is kept, in bytes.
 pub(crate) const PSARGS_SIZE: usize = 80;
 /// What `NT_FILE` may grow to, in bytes: `core_file_note_size_limit`'s default.
-const FILE_NOTE_LIMIT: usize = 4 << 20;
+pub(crate) const FILE_NOTE_LIMIT: usize = 4 << 20;
 
 /// Writes one note; `desc` writes what it holds.
 ///

@@ -3,11 +3,12 @@
 #include <linux/dax.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched/coredump.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <livecore/helpers.h>
 
 static unsigned int file_traits(const struct file *file)
@@ -78,6 +79,8 @@ long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsig
 	}
 	vma_iter_init(&vmi, mm, 0);
 	for_each_vma(vmi, vma) {
+		if (WARN_ON_ONCE(count == max))
+			break;
 		out[count++] = (struct livecore_mapping) {
 			.start = vma->vm_start,
 			.end = vma->vm_end,
@@ -85,8 +88,6 @@ long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsig
 			.file = vma->vm_file ? get_file(vma->vm_file) : NULL,
 			.traits = vma_traits(vma),
 		};
-		if (count == max)
-			break;
 	}
 unlock:
 	mmap_read_unlock(mm);
@@ -113,11 +114,16 @@ void livecore_mm_args(struct mm_struct *mm, unsigned long *start, unsigned long 
 	spin_unlock(&mm->arg_lock);
 }
 
-/* The auxiliary vector; written by execve only, before the mm is in use. */
-const unsigned long *livecore_mm_auxv(struct mm_struct *mm, unsigned int *words)
+/*
+ * Copies the auxiliary vector, zeros behind it. prctl(PR_SET_MM_AUXV) may be
+ * writing it; the kernel's dumper does not mind either.
+ */
+void livecore_mm_auxv(struct mm_struct *mm, unsigned long *out, unsigned int words)
 {
-	*words = ARRAY_SIZE(mm->saved_auxv);
-	return mm->saved_auxv;
+	unsigned int i;
+
+	for (i = 0; i < words; i++)
+		out[i] = i < ARRAY_SIZE(mm->saved_auxv) ? READ_ONCE(mm->saved_auxv[i]) : 0;
 }
 
 void livecore_put_page(struct page *page)
@@ -125,13 +131,30 @@ void livecore_put_page(struct page *page)
 	put_page(page);
 }
 
+/*
+ * Both copy as fs/coredump.c does: memory that turns out to be broken is no
+ * machine check in the kernel, but zeros.
+ */
+size_t livecore_copy_page_to_iter(struct page *page, size_t offset, size_t len,
+				  struct iov_iter *to)
+{
+	size_t copied = _copy_mc_to_iter(page_address(page) + offset, len, to);
+
+	/* If it was the destination that cannot be written, this cannot either. */
+	if (copied < len)
+		copied += iov_iter_zero(len - copied, to);
+	return copied;
+}
+
 void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len)
 {
-	memcpy_from_page(to, page, offset, len);
+	unsigned long left = copy_mc_to_kernel(to, page_address(page) + offset, len);
+
+	memset(to + len - left, 0, left);
 }
 
 void livecore_read_barrier(void)
 {
-	/* Pairs with what the caller says. */
+	/* Pairs with what the callers say. */
 	smp_rmb();
 }

@@ -8,6 +8,7 @@
 #include <linux/dax.h>
 #include <linux/file.h>
 #include <linux/hugetlb.h>
+#include <linux/leafops.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
@@ -20,60 +21,73 @@
 /* How many steps a look for what is there may take, under mmap_lock. */
 #define MAX_STEPS	4096
 
+/* What a page table says of an address. */
+enum entry {
+	ENTRY_NONE,	/* nothing, or no more than that something was there */
+	ENTRY_SWAP,	/* a page that has to be brought, or waited for */
+	ENTRY_MAPPED,
+};
+
+static enum entry pte_entry(pte_t pte)
+{
+	if (pte_none(pte) || pte_is_marker(pte))
+		return ENTRY_NONE;
+	return pte_present(pte) ? ENTRY_MAPPED : ENTRY_SWAP;
+}
+
 /*
- * Is there a page table entry for @addr, of whatever kind? *@next is where
- * the table, or the entry, that says so ends.
+ * What is there for @addr? *@next is where the table, or the entry, that says
+ * so ends.
  *
  * Under mmap_lock no table goes but by RCU: those of PTEs, when khugepaged
  * or PT_RECLAIM finds them empty. The answer may be old when it comes. Not for
  * hugetlb, whose tables are shared with others, who do not take our lock.
  */
-static bool has_entry(struct mm_struct *mm, unsigned long addr, unsigned long *next)
+static enum entry look_up(struct mm_struct *mm, unsigned long addr, unsigned long *next)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
+	enum entry entry;
 	p4d_t *p4d;
 	pud_t pud;
 	pmd_t pmd;
-	pte_t pte;
 
 	*next = (addr & PGDIR_MASK) + PGDIR_SIZE;
 	if (pgd_none(*pgd))
-		return false;
+		return ENTRY_NONE;
 	p4d = p4d_offset(pgd, addr);
 	*next = (addr & P4D_MASK) + P4D_SIZE;
 	if (p4d_none(*p4d))
-		return false;
+		return ENTRY_NONE;
 	pud = READ_ONCE(*pud_offset(p4d, addr));
 	*next = (addr & PUD_MASK) + PUD_SIZE;
 	if (pud_none(pud))
-		return false;
+		return ENTRY_NONE;
 	if (!pud_present(pud) || pud_leaf(pud))
-		return true;
+		return pud_present(pud) ? ENTRY_MAPPED : ENTRY_SWAP;
 	rcu_read_lock();
 	pmd = pmdp_get_lockless(pmd_offset(&pud, addr));
 	*next = (addr & PMD_MASK) + PMD_SIZE;
-	if (!pmd_present(pmd) || pmd_leaf(pmd)) {
-		rcu_read_unlock();
-		return !pmd_none(pmd);
+	if (pmd_none(pmd)) {
+		entry = ENTRY_NONE;
+	} else if (!pmd_present(pmd) || pmd_leaf(pmd)) {
+		entry = pmd_present(pmd) ? ENTRY_MAPPED : ENTRY_SWAP;
+	} else {
+		*next = (addr & PAGE_MASK) + PAGE_SIZE;
+		entry = pte_entry(ptep_get_lockless(pte_offset_kernel(&pmd, addr)));
 	}
-	pte = ptep_get_lockless(pte_offset_kernel(&pmd, addr));
 	rcu_read_unlock();
-	*next = (addr & PAGE_MASK) + PAGE_SIZE;
-	return !pte_none(pte);
+	return entry;
 }
 
-/*
- * Where the stretch ends, from @addr to at most @end, all of whose pages have
- * an entry, or none of whose, as @entry says.
- */
+/* Where the stretch from @addr to at most @end ends that has this entry. */
 static unsigned long stretch_end(struct mm_struct *mm, unsigned long addr, unsigned long end,
-				 bool entry)
+				 enum entry entry)
 {
 	unsigned int steps;
 	unsigned long next;
 
 	for (steps = 0; steps < MAX_STEPS && addr < end; steps++) {
-		if (has_entry(mm, addr, &next) != entry)
+		if (look_up(mm, addr, &next) != entry)
 			break;
 		/* The end of the address space wraps. */
 		addr = next > addr ? next : end;
@@ -85,6 +99,18 @@ static unsigned long stretch_end(struct mm_struct *mm, unsigned long addr, unsig
 static bool is_callers_error(long err)
 {
 	return err == -EINTR || err == -ENOMEM || err == -EAGAIN;
+}
+
+/* The page of a referenced folio, unless it is poisoned, as read(2) does it. */
+static struct page *sound_page(struct folio *folio, pgoff_t index)
+{
+	struct page *page = folio_file_page(folio, index);
+
+	if (PageHWPoison(page)) {
+		folio_put(folio);
+		return NULL;
+	}
+	return page;
 }
 
 /* A page of a shmem file, by its index; NULL for a hole, which is not filled. */
@@ -104,7 +130,7 @@ static struct page *shmem_file_page(struct address_space *mapping, pgoff_t index
 		folio_put(folio);
 		return NULL;
 	}
-	return folio_file_page(folio, index);
+	return sound_page(folio, index);
 }
 
 /* A page of a file, by its index, as a page fault would find it; or NULL. */
@@ -117,8 +143,11 @@ static struct page *file_page(struct file *file, pgoff_t index)
 		return NULL;
 	if (shmem_mapping(mapping))
 		return shmem_file_page(mapping, index);
+	/* As filemap_fault() does: a hole that is being punched stays one. */
+	filemap_invalidate_lock_shared(mapping);
 	folio = read_mapping_folio(mapping, index, file);
-	return IS_ERR(folio) ? ERR_CAST(folio) : folio_file_page(folio, index);
+	filemap_invalidate_unlock_shared(mapping);
+	return IS_ERR(folio) ? ERR_CAST(folio) : sound_page(folio, index);
 }
 
 /* Are the pages of this mapping those of its file, as far as nobody wrote? */
@@ -130,25 +159,43 @@ static bool is_of_file(struct vm_area_struct *vma)
 	       (shmem_mapping((struct address_space *)mapping) || mapping->a_ops->read_folio);
 }
 
+/* Has a file, or a driver, that only a fault can ask for a page: DAX, for one. */
+static bool must_fault(struct vm_area_struct *vma)
+{
+	return vma->vm_file && !is_of_file(vma) && vma->vm_ops && vma->vm_ops->fault;
+}
+
+/* How much of the huge page that @addr is in follows, @addr's own page included. */
+static unsigned long huge_page_left(struct vm_area_struct *vma, unsigned long addr)
+{
+	unsigned long size = huge_page_size(hstate_vma(vma));
+
+	return size - (addr & (size - 1));
+}
+
 /* The vdso's pages are the kernel's, and mapped one by one as they are used. */
 static struct page *vdso_page(struct vm_area_struct *vma, unsigned long addr)
 {
 	const struct vdso_image *image = vma->vm_mm->context.vdso_image;
 
+	/* What was mapped over it is something else. */
 	if (!image || vma->vm_start != (unsigned long)vma->vm_mm->context.vdso ||
-	    addr - vma->vm_start >= image->size)
+	    addr - vma->vm_start >= image->size ||
+	    !vma->vm_ops || !vma->vm_ops->name || !vma->vm_ops->name(vma))
 		return NULL;
 	return virt_to_page(image->data + (addr - vma->vm_start));
 }
 
-/* Takes what is mapped; fewer than @count where something else follows. */
+/*
+ * Takes what has an entry. A fault may be needed only to bring a swapped
+ * page: else, where userfaultfd watches, its monitor may be parked.
+ */
 static long pin_mapped(struct vm_area_struct *vma, unsigned long addr, unsigned int count,
-		       struct page **pages, int *locked)
+		       enum entry entry, struct page **pages, int *locked)
 {
 	unsigned int flags = FOLL_FORCE | FOLL_DUMP;
 
-	/* The monitor may be parked. */
-	if (userfaultfd_armed(vma))
+	if (userfaultfd_armed(vma) && entry != ENTRY_SWAP)
 		flags |= FOLL_NOFAULT;
 	return get_user_pages_remote(vma->vm_mm, addr, count, flags, pages, locked);
 }
@@ -156,15 +203,15 @@ static long pin_mapped(struct vm_area_struct *vma, unsigned long addr, unsigned 
 static long pin_file(struct file *file, pgoff_t index, unsigned int count,
 		     struct page **pages)
 {
-	unsigned int pinned;
 	struct page *page;
+	long pinned;
 
 	for (pinned = 0; pinned < count; pinned++) {
 		if (fatal_signal_pending(current))
 			return pinned ?: -EINTR;
 		page = file_page(file, index + pinned);
 		if (IS_ERR_OR_NULL(page))
-			return pinned ?: PTR_ERR_OR_ZERO(page);
+			return pinned ?: PTR_ERR(page);
 		pages[pinned] = page;
 	}
 	return pinned;
@@ -187,6 +234,7 @@ long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int c
 			struct page **pages, unsigned long *missing)
 {
 	struct vm_area_struct *vma;
+	enum entry entry = ENTRY_MAPPED;
 	struct file *file = NULL;
 	unsigned long end;
 	int locked = 1;
@@ -202,15 +250,21 @@ long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int c
 		*missing = (vma ? vma->vm_start : ULONG_MAX & PAGE_MASK) - addr;
 		goto unlock;
 	}
-	end = is_vm_hugetlb_page(vma) ? addr : stretch_end(mm, addr, vma->vm_end, false);
-	if (end == addr) {
-		end = min(vma->vm_end, addr + count * PAGE_SIZE);
-		if (!is_vm_hugetlb_page(vma))
-			end = stretch_end(mm, addr, end, true);
-		count = (max(end, addr + PAGE_SIZE) - addr) >> PAGE_SHIFT;
-		pinned = pin_mapped(vma, addr, count, pages, &locked);
+	end = vma->vm_end;
+	if (!is_vm_hugetlb_page(vma)) {
+		entry = look_up(mm, addr, &end);
+		end = vma->vm_end;
+		if (entry != ENTRY_NONE || is_of_file(vma))
+			end = min(end, addr + count * PAGE_SIZE);
+		/* One step at least, whatever changed meanwhile. */
+		end = max(stretch_end(mm, addr, end, entry), addr + PAGE_SIZE);
+	}
+	count = min_t(unsigned long, count, (end - addr) >> PAGE_SHIFT);
+	if (entry != ENTRY_NONE || must_fault(vma)) {
+		if (is_vm_hugetlb_page(vma))
+			*missing = huge_page_left(vma, addr);
+		pinned = pin_mapped(vma, addr, count, entry, pages, &locked);
 	} else if (is_of_file(vma)) {
-		count = min_t(unsigned long, count, (end - addr) >> PAGE_SHIFT);
 		file = get_file(vma->vm_file);
 		index = linear_page_index(vma, addr);
 	} else {

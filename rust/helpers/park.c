@@ -21,7 +21,7 @@
  */
 noinline int livecore_park(struct wait_queue_head *queue, const bool *open)
 {
-	/* Pairs with the release in Gate::unlock(). */
+	/* Pairs with the release in Turnstile::unlock(). */
 	return wait_event_state(*queue, smp_load_acquire(open), PARKED);
 }
 

@@ -167,7 +167,7 @@ int livecore_pident_learn(void)
 	return 0;
 }
 
-/* Builds the enlarged table from the learned one; NULL when it cannot be. */
+/* Builds the enlarged table from the learned one; or an error pointer. */
 struct livecore_pident *livecore_pident_create(const struct file_operations *fops)
 {
 	unsigned int i, count = READ_ONCE(table_count);
@@ -178,11 +178,11 @@ struct livecore_pident *livecore_pident_create(const struct file_operations *fop
 		if (table[i].len == 3 && !memcmp(table[i].name, "mem", 3))
 			mem = &table[i];
 	if (!mem)
-		return NULL;
+		return ERR_PTR(-ENOENT);
 
 	pident = kzalloc(struct_size(pident, entries, count + 1), GFP_KERNEL);
 	if (!pident)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	kmemleak_not_leak(pident);
 	pident->fops = *fops;
 	/* Without an owner: do_dentry_open() warns of one that is going. */

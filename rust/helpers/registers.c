@@ -20,12 +20,14 @@ static const struct user_regset_view *to_view(const struct livecore_view *view)
  * if the thread is dead: its registers are on its stack, which goes with it,
  * but not while we hold pi_lock, which set_special_state() takes.
  */
-const struct livecore_view *livecore_view(struct task_struct *task)
+const struct livecore_view *livecore_view(struct task_struct *task, bool *is_32bit)
 {
 	const struct user_regset_view *view = NULL;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&task->pi_lock, flags);
+	/* Compat and x32 whatever segment the thread is in at the moment. */
+	*is_32bit = test_tsk_thread_flag(task, TIF_ADDR32);
 	if (READ_ONCE(task->__state) != TASK_DEAD)
 		view = task_user_regset_view(task);
 	raw_spin_unlock_irqrestore(&task->pi_lock, flags);

@@ -46,6 +46,7 @@ unsigned long livecore_resolve(const char *name)
 	return address;
 }
 
+#define LAYOUT_SIZE(t) { #t, NULL, sizeof(struct t) }
 #define LAYOUT(t, m) { #t, #m, offsetof(struct t, m) }
 #define LAYOUT_AS(name, t, m) { name, #m, offsetof(struct t, m) }
 
@@ -60,6 +61,7 @@ static const struct livecore_layout layouts[] = {
 	LAYOUT_AS("proc_inode", livecore_proc_inode, pid),
 	LAYOUT_AS("proc_inode", livecore_proc_inode, vfs_inode),
 	/* Public, but MODVERSIONS is off: is this the kernel we were built for? */
+	LAYOUT_SIZE(task_struct),
 	LAYOUT(task_struct, __state),
 	LAYOUT(task_struct, on_cpu),
 	LAYOUT(task_struct, flags),
@@ -67,11 +69,16 @@ static const struct livecore_layout layouts[] = {
 	LAYOUT(task_struct, signal),
 	LAYOUT(task_struct, pi_lock),
 	LAYOUT(task_struct, task_works),
+	LAYOUT(signal_struct, thread_head),
+	LAYOUT(signal_struct, cutime),
+	LAYOUT_SIZE(mm_struct),
 	LAYOUT(mm_struct, saved_auxv),
 	LAYOUT(mm_struct, arg_start),
 	LAYOUT(vm_area_struct, vm_file),
 	LAYOUT(vm_area_struct, vm_ops),
 	LAYOUT(callback_head, func),
+	LAYOUT(dentry, d_children),
+	LAYOUT(file, f_op),
 	LAYOUT(file, private_data),
 	LAYOUT(file_operations, release),
 };

@@ -29,7 +29,6 @@ unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
 	unsigned int count = 0;
 
 	rcu_read_lock();
-	/* The leader's link is the last to go: it finds the list's other end. */
 	for_each_thread(any, task) {
 		if (count < max)
 			out[count] = get_task_struct(task);
@@ -82,8 +81,9 @@ void livecore_process_info(struct task_struct *any, struct livecore_process_info
 	struct task_struct *task;
 	const struct cred *cred;
 
+	/* Once @any was released, what its pointers say is stale. */
 	rcu_read_lock();
-	task = get_task_struct(READ_ONCE(any->group_leader));
+	task = get_task_struct(pid_alive(any) ? READ_ONCE(any->group_leader) : any);
 	rcu_read_unlock();
 
 	memset(info, 0, sizeof(*info));
@@ -127,6 +127,15 @@ bool livecore_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
+/* Does nobody handle this signal, and does it end a process then? Under siglock. */
+static bool is_fatal_by_default(struct task_struct *task, int sig)
+{
+	const struct sighand_struct *sighand = rcu_access_pointer(task->sighand);
+
+	return !siginmask(sig, SIG_KERNEL_IGNORE_MASK | SIG_KERNEL_STOP_MASK) &&
+	       sighand->action[sig - 1].sa.sa_handler == SIG_DFL;
+}
+
 static bool takes(struct task_struct *task, int sig)
 {
 	return !sigismember(&task->blocked, sig) &&
@@ -148,7 +157,7 @@ bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group)
 
 	if (sig == SIGKILL)
 		return true;
-	if (!sig_fatal(task, sig))
+	if (!is_fatal_by_default(task, sig))
 		return false;
 	if (!group)
 		return takes(task, sig);
@@ -156,4 +165,25 @@ bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group)
 		if (takes(thread, sig))
 			return true;
 	return false;
+}
+
+/*
+ * Is a signal pending for current that will end the process? One that was
+ * sent before anybody watched: task works run before signals are delivered.
+ */
+bool livecore_fatal_signal_queued(void)
+{
+	struct sighand_struct *sighand = rcu_access_pointer(current->sighand);
+	bool fatal = false;
+	int sig;
+
+	if (!signal_pending(current))
+		return false;
+	spin_lock_irq(&sighand->siglock);
+	for (sig = 1; sig <= _NSIG && !fatal; sig++)
+		fatal = (sigismember(&current->pending.signal, sig) ||
+			 sigismember(&current->signal->shared_pending.signal, sig)) &&
+			livecore_signal_is_fatal(sig, current, false);
+	spin_unlock_irq(&sighand->siglock);
+	return fatal;
 }

@@ -7,12 +7,28 @@
 #include <linux/workqueue.h>
 #include <livecore/helpers.h>
 
+static struct workqueue_struct *livecore_wq;
 static struct delayed_work watchdog;
 
-/* For the ends of dumps: prompt, however busy the system's queues are. */
-struct workqueue_struct *livecore_alloc_workqueue(void)
+/*
+ * Prompt, however busy the system's queues are, and with a rescuer: what is
+ * held may be what reclaim waits for.
+ */
+int livecore_create_workqueue(void)
 {
-	return alloc_workqueue("livecore", WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	livecore_wq = alloc_workqueue("livecore", WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	return livecore_wq ? 0 : -ENOMEM;
+}
+
+/* What is queued runs before this returns. */
+void livecore_destroy_workqueue(void)
+{
+	destroy_workqueue(livecore_wq);
+}
+
+struct workqueue_struct *livecore_workqueue(void)
+{
+	return livecore_wq;
 }
 
 /* Once, at load. @tick runs in process context and may kick again. */
@@ -23,7 +39,7 @@ void livecore_watchdog_init(work_func_t tick)
 
 void livecore_watchdog_kick(unsigned int delay_ms)
 {
-	schedule_delayed_work(&watchdog, msecs_to_jiffies(delay_ms));
+	queue_delayed_work(livecore_wq, &watchdog, msecs_to_jiffies(delay_ms));
 }
 
 /* No tick is running, and none starts, when this returns. */

@@ -30,8 +30,11 @@ pub(crate) trait CoreFile: Send + Sync + Sized + 'static {
     /// Reads from `position`, as much as fits; 0 at the end.
     fn read(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize>;
 
-    /// The last descriptor was closed. Returns the size that the entry shows from now on.
-    fn release(&self) -> u64;
+    /// Calls `show` with the size that the entry has, in bytes. In one order for all files.
+    fn show_size(&self, show: impl FnOnce(u64));
+
+    /// The last descriptor was closed.
+    fn release(&self);
 }
 
 /// The entry `core` of a process, as it is being opened.
@@ -81,9 +84,17 @@ pub(crate) fn operations<T: CoreFile>() -> bindings::file_operations {
     }
 }
 
-fn set_size(file: *mut bindings::file, size: u64) {
-    // SAFETY: The caller is one of the operations below, whose file is valid.
-    unsafe { ffi::livecore_file_set_size(file, i64::try_from(size).unwrap_or(i64::MAX)) };
+/// Makes stat and fstat show the size.
+///
+/// # Safety
+///
+/// `file` is valid.
+unsafe fn show_size<T: CoreFile>(core: &T, file: *mut bindings::file) {
+    core.show_size(|size| {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        // SAFETY: The caller vouches for the file.
+        unsafe { ffi::livecore_file_set_size(file, size) };
+    });
 }
 
 /// # Safety
@@ -104,7 +115,8 @@ unsafe extern "C" fn open<T: CoreFile>(
     };
     match T::open(&entry, &module) {
         Ok(core) => {
-            set_size(file, core.size());
+            // SAFETY: The VFS passes a valid file.
+            unsafe { show_size(&*core, file) };
             // SAFETY: The file is being opened: its private data is ours to set.
             unsafe { (*file).private_data = core.into_foreign() };
             module.leave();
@@ -123,7 +135,9 @@ unsafe extern "C" fn release<T: CoreFile>(
 ) -> c_int {
     // SAFETY: `open()` set it, and this is the last use.
     let core = unsafe { Arc::<T>::from_foreign((*file).private_data) };
-    set_size(file, core.release());
+    core.release();
+    // SAFETY: The VFS passes a valid file.
+    unsafe { show_size(&*core, file) };
     drop(core);
     // SAFETY: `open()` left it.
     drop(unsafe { ModuleRef::adopt() });

@@ -4,9 +4,9 @@
 
 use super::ffi;
 use crate::elf::filter::Traits;
-use core::{ptr, slice};
+use core::ptr;
 use kernel::{
-    alloc::flags::GFP_KERNEL,
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
     iov::IovIterDest,
     mm::{Mm, MmWithUser, MmWithUserAsync},
@@ -40,15 +40,15 @@ pub(crate) fn dump_filter(mm: &Mm) -> u64 {
     unsafe { ffi::livecore_mm_dump_filter(mm.as_raw()) as u64 }
 }
 
-/// The auxiliary vector.
-pub(crate) fn auxv(mm: &Mm) -> &[u64] {
-    let mut words = 0;
-    // SAFETY: The mm is referenced; `words` is valid for the write.
-    let auxv = unsafe { ffi::livecore_mm_auxv(mm.as_raw(), &mut words) };
-    // SAFETY: The array is part of the mm, which the caller borrows. It was filled by
-    // `create_elf_tables()` before the process ran; prctl(PR_SET_MM_AUXV) alone writes it
-    // later, under no lock that a reader could take (the kernel's dumper takes none).
-    unsafe { slice::from_raw_parts(auxv.cast(), words as usize) }
+/// Room for any auxiliary vector, in words; it has less than 64 in 7.3.
+const AUXV_WORDS: usize = 128;
+
+/// The auxiliary vector, with zeros behind it.
+pub(crate) fn auxv(mm: &Mm) -> [u64; AUXV_WORDS] {
+    let mut auxv = [0u64; AUXV_WORDS];
+    // SAFETY: The mm is referenced; the array has that many words.
+    unsafe { ffi::livecore_mm_auxv(mm.as_raw(), auxv.as_mut_ptr().cast(), AUXV_WORDS as u32) };
+    auxv
 }
 
 /// Where the arguments are: start and end.
@@ -76,7 +76,8 @@ impl Mappings {
         let mut room = unsafe { ffi::livecore_mm_map_count(mm.as_raw()) };
         loop {
             room = room.saturating_add(16);
-            let list = KVVec::from_elem(ffi::livecore_mapping::default(), room, GFP_KERNEL)?;
+            let list =
+                KVVec::from_elem(ffi::livecore_mapping::default(), room, GFP_KERNEL_ACCOUNT)?;
             // INVARIANT: All files are NULL.
             let mut list = Self(list);
             // SAFETY: The mm is in use; the list has room for `room` mappings.
@@ -141,6 +142,11 @@ impl Mapping<'_> {
         self.has(ffi::LIVECORE_MAP_EXEC)
     }
 
+    /// Tells this mapping from another that takes its place.
+    pub(crate) fn id(&self) -> (u64, u64, usize) {
+        (self.start(), self.pgoff(), self.0.file as usize)
+    }
+
     /// What the filter looks at.
     pub(crate) fn traits(&self) -> Traits {
         Traits {
@@ -183,6 +189,15 @@ impl Mapping<'_> {
     }
 }
 
+/// A count of pages, or an errno; more than were asked for is no count.
+fn page_count(result: isize, wanted: u32) -> Result<usize> {
+    kernel::error::to_result(result.min(0) as c_int)?;
+    if result > wanted as isize {
+        return Err(EIO);
+    }
+    Ok(result as usize)
+}
+
 /// Pages of a process, one after the other from an address; or how far there are none.
 ///
 /// # Invariants
@@ -218,7 +233,7 @@ impl PageBatch {
         // INVARIANT: The function took that many.
         Ok(Self {
             pages,
-            count: kernel::error::to_result(count.min(0) as c_int).map(|()| count as usize)?,
+            count: page_count(count, wanted)?,
             missing: missing as u64,
         })
     }
@@ -237,7 +252,8 @@ impl PageBatch {
         self.pages.iter().take(self.count).nth(index).copied()
     }
 
-    /// Copies `len` bytes from `offset` of a page; as many as fit. No lock may be held.
+    /// Copies `len` bytes from `offset` of a page, zeros where the memory is broken; as many
+    /// as `to` takes. No lock may be held.
     pub(crate) fn copy_to_iter(
         &self,
         index: usize,
@@ -249,7 +265,7 @@ impl PageBatch {
             return 0;
         };
         // SAFETY: The page is referenced by the type invariant, and `to` is a valid iterator.
-        unsafe { bindings::copy_page_to_iter(page, offset, len, to.as_raw()) }
+        unsafe { ffi::livecore_copy_page_to_iter(page, offset, len, to.as_raw()) }
     }
 
     /// Copies into a buffer, from `offset` of a page, up to its end; returns how many bytes.

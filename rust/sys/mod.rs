@@ -4,7 +4,8 @@
 //!
 //! A type here owns what it takes (a reference, a lock, a registration) and gives it back in
 //! `Drop`. Nothing here decides anything; the policy is in the modules above, which are all
-//! `#[forbid(unsafe_code)]`, and which this module does not know.
+//! `#[forbid(unsafe_code)]`, and which this module does not know; `crate::elf`, which is below
+//! all, it does.
 
 pub(crate) mod core_file;
 pub(crate) mod errno;

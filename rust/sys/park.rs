@@ -19,26 +19,26 @@ fn wait_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
 /// How parking ended.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Parked {
-    /// The gate was opened.
+    /// The turnstile was opened.
     Released,
     /// The thread is being killed.
     Killed,
 }
 
-/// A gate before user mode, closed until it is opened for good.
+/// What stands before user mode, closed until it is opened for good.
 #[pin_data]
-pub(crate) struct Gate {
+pub(crate) struct Turnstile {
     #[pin]
     queue: Opaque<bindings::wait_queue_head>,
     open: Atomic<bool>,
 }
 
 // SAFETY: A wait queue head has its own lock.
-unsafe impl Send for Gate {}
+unsafe impl Send for Turnstile {}
 // SAFETY: As above.
-unsafe impl Sync for Gate {}
+unsafe impl Sync for Turnstile {}
 
-impl Gate {
+impl Turnstile {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             queue <- wait_queue(),
@@ -46,7 +46,7 @@ impl Gate {
         })
     }
 
-    /// Keeps the calling thread until the gate opens or the thread is killed.
+    /// Keeps the calling thread until it opens or the thread is killed.
     pub(crate) fn park(&self) -> Parked {
         // SAFETY: Both pointers are into `self`, which outlives the call; process context.
         match unsafe { ffi::livecore_park(self.queue.get(), self.open.as_ptr()) } {
@@ -60,7 +60,7 @@ impl Gate {
         self.open.store(true, ordering::Release);
     }
 
-    /// Opens the gate and wakes whoever waits. Process context.
+    /// Opens it and wakes whoever waits. Process context.
     pub(crate) fn open(&self) {
         self.unlock();
         // SAFETY: The queue is initialised and lives as long as `self`.

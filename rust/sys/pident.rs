@@ -4,7 +4,11 @@
 
 use super::{ffi, symbols};
 use core::ptr::NonNull;
-use kernel::{bindings, error::to_result, prelude::*};
+use kernel::{
+    bindings,
+    error::{from_err_ptr, to_result},
+    prelude::*,
+};
 
 /// Where procfs keeps the table, and the two functions that are given it.
 pub(crate) struct Procfs {
@@ -32,7 +36,7 @@ impl PidentHook {
         // SAFETY: The hook is registered, so the lookup passes through it.
         to_result(unsafe { ffi::livecore_pident_learn() })?;
         // SAFETY: `operations` is valid for the copy that is made of it.
-        let table = unsafe { ffi::livecore_pident_create(operations) };
+        let table = from_err_ptr(unsafe { ffi::livecore_pident_create(operations) })?;
         let table = NonNull::new(table).ok_or(ENOMEM)?;
         // SAFETY: `table` is complete, and never freed.
         unsafe { ffi::livecore_pident_publish(table.as_ptr()) };
@@ -74,7 +78,8 @@ impl Drop for Pident {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. An open that read the operations before this either
         // fails in `try_module_get()`, since the module is going, or, where loading failed,
-        // finds the gate closed; the wait below is for its way through either.
+        // finds the gate closed, which only the sysctls open, the last thing that is
+        // registered; the wait below is for its way through either.
         unsafe { ffi::livecore_pident_retire(self.table.as_ptr()) };
         symbols::synchronize_rcu_tasks();
     }

@@ -37,6 +37,7 @@ pub(crate) struct SetLayout {
 /// `view` is one of the kernel's constant views; the sets do not overlap, and end at `size`.
 pub(crate) struct RegisterLayout {
     view: *const ffi::livecore_view,
+    is_32bit: bool,
     sets: KVec<SetLayout>,
     size: usize,
 }
@@ -50,14 +51,17 @@ impl RegisterLayout {
     /// The sets of a thread, which stand for those of all threads of the process; `ESRCH` if
     /// it is dead.
     pub(crate) fn of(task: &Task) -> Result<Self> {
-        // SAFETY: `task` is referenced; whether its stack is there too, the function finds out.
-        let view = unsafe { ffi::livecore_view(task.as_ptr()) };
+        let mut is_32bit = false;
+        // SAFETY: `task` is referenced, and whether its stack is there too, the function finds
+        // out; `is_32bit` is valid for the write.
+        let view = unsafe { ffi::livecore_view(task.as_ptr(), &mut is_32bit) };
         if view.is_null() {
             return Err(ESRCH);
         }
         // INVARIANT: Views are constant.
         let mut layout = Self {
             view,
+            is_32bit,
             sets: KVec::new(),
             size: 0,
         };
@@ -84,9 +88,9 @@ impl RegisterLayout {
         Ok(layout)
     }
 
-    /// Are the registers those of a 64-bit process?
+    /// Is this a 64-bit process, neither compat nor x32?
     pub(crate) fn is_64bit(&self) -> bool {
-        self.machine() == bindings::EM_X86_64
+        !self.is_32bit && self.machine() == bindings::EM_X86_64
     }
 
     /// `EM_*`.

@@ -27,12 +27,12 @@ pub(crate) fn kernel_btf() -> Result<&'static [u8]> {
     Ok(unsafe { slice::from_raw_parts(start as *const u8, size) })
 }
 
-/// A structure member whose offset was compiled into this module.
+/// What was compiled into this module of a structure.
 pub(crate) struct Layout {
     pub(crate) kind: &'static CStr,
-    pub(crate) member: &'static CStr,
-    /// In bytes.
-    pub(crate) offset: u32,
+    /// Of this member, the offset; of none, the structure's size.
+    pub(crate) member: Option<&'static CStr>,
+    pub(crate) bytes: u32,
 }
 
 /// All of them.
@@ -45,9 +45,9 @@ pub(crate) fn layouts() -> impl Iterator<Item = Layout> {
     table.iter().map(|entry| Layout {
         // SAFETY: The strings are literals in the module's C code.
         kind: unsafe { CStr::from_char_ptr(entry.type_) },
-        // SAFETY: As above.
-        member: unsafe { CStr::from_char_ptr(entry.member) },
-        offset: entry.offset,
+        // SAFETY: As above, or NULL.
+        member: (!entry.member.is_null()).then(|| unsafe { CStr::from_char_ptr(entry.member) }),
+        bytes: entry.bytes,
     })
 }
 

@@ -5,7 +5,7 @@
 use super::ffi;
 use core::ptr::{self, NonNull};
 use kernel::{
-    alloc::flags::GFP_KERNEL, bindings, mm::Mm, prelude::*, sync::aref::ARef, task::Task,
+    alloc::flags::GFP_KERNEL_ACCOUNT, bindings, mm::Mm, prelude::*, sync::aref::ARef, task::Task,
 };
 
 /// Takes over a reference on a task; `None` for NULL.
@@ -43,8 +43,8 @@ pub(crate) fn is_current(task: &Task) -> bool {
 pub(crate) fn threads(any: &Task) -> Result<KVVec<ARef<Task>>> {
     let mut room = 64u32;
     loop {
-        let mut raw = KVVec::from_elem(ptr::null_mut(), room as usize, GFP_KERNEL)?;
-        let mut threads = KVVec::with_capacity(room as usize, GFP_KERNEL)?;
+        let mut raw = KVVec::from_elem(ptr::null_mut(), room as usize, GFP_KERNEL_ACCOUNT)?;
+        let mut threads = KVVec::with_capacity(room as usize, GFP_KERNEL_ACCOUNT)?;
         // SAFETY: `any` is referenced; `raw` has room for `room` pointers.
         let count = unsafe { ffi::livecore_threads(any.as_ptr(), raw.as_mut_ptr(), room) };
         for task in raw.iter().take(count as usize) {
@@ -122,6 +122,12 @@ impl ProcessId {
 pub(crate) fn is_leader(task: &Task) -> bool {
     // SAFETY: The task is referenced; the pointers are only compared.
     unsafe { ptr::eq((*task.as_ptr()).group_leader, task.as_ptr()) }
+}
+
+/// Is a signal pending for the calling thread that will end the process? In a task work.
+pub(crate) fn fatal_signal_queued() -> bool {
+    // SAFETY: Process context, interrupts on; a thread that runs this has its sighand.
+    unsafe { ffi::livecore_fatal_signal_queued() }
 }
 
 /// Is the caller being killed?

@@ -20,7 +20,8 @@ use kernel::{
 };
 
 /// How often a work lets others go first. Each time it meets one that was queued before it
-/// and after the batch was taken, so a handful is already rare.
+/// and after the batch was taken, so a handful is already rare. After that it parks with
+/// others behind it, and the watchdog is what ends a wait for one of them.
 const MAX_REQUEUES: u32 = 16;
 
 /// What is done at the boundary to user mode.
@@ -116,7 +117,8 @@ impl<T> Deref for TaskWork<T> {
 ///
 /// `head` is being run by `task_work_run()`.
 unsafe fn others_wait(head: *mut bindings::callback_head) -> bool {
-    // SAFETY: `task_work_run()` leaves `next` as it was in the batch.
+    // SAFETY: `task_work_run()` has taken the whole batch off the list, and reads `next` before
+    // it calls the work, so nobody writes it.
     !unsafe { (*head).next }.is_null()
 }
 

@@ -11,7 +11,7 @@ use kernel::{bindings, error::to_result, prelude::*, str::CStr, task::Task};
 
 /// What is done when a tracepoint is hit.
 pub(crate) trait Probes: 'static {
-    /// `signal:signal_generate`, for a signal that was not ignored. Under the siglock of
+    /// `signal:signal_generate`, for a signal that is or was made pending. Under the siglock of
     /// `task`, with interrupts off. `fatal`: it is going to end the process.
     fn signal_generated(task: &Task, fatal: impl FnOnce() -> bool);
 
@@ -111,9 +111,6 @@ impl<P: Probes> Drop for Registration<P> {
     }
 }
 
-/// `TRACE_SIGNAL_IGNORED`, `include/trace/events/signal.h`.
-const TRACE_SIGNAL_IGNORED: c_int = 1;
-
 /// # Safety
 ///
 /// Called by the tracepoint alone, with its arguments.
@@ -125,7 +122,8 @@ unsafe extern "C" fn signal_generate<P: Probes>(
     group: c_int,
     result: c_int,
 ) {
-    if result == TRACE_SIGNAL_IGNORED {
+    // SAFETY: No preconditions.
+    if !unsafe { ffi::livecore_signal_was_sent(result) } {
         return;
     }
     // SAFETY: The task is valid: its siglock is held.

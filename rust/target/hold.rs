@@ -11,11 +11,11 @@
 
 use super::{
     lifecycle::{EndReason, Lifecycle, State},
-    thread::{HeldThread, Thread},
+    thread::{Capture, HeldThread, Thread},
 };
 use crate::sys::{
     module::ModuleRef,
-    park::{Countdown, Gate, Parked, Waited},
+    park::{Countdown, Parked, Turnstile, Waited},
     registers::{RegisterLayout, Registers},
     task::{self, MmId, ProcessId},
     workqueue,
@@ -33,8 +33,6 @@ use kernel::{
     time::{Instant, Monotonic},
     workqueue::{Work, WorkItem},
 };
-
-pub(super) use super::thread::Capture;
 
 /// The longest pause between two looks at those that have not arrived, in milliseconds.
 const MAX_PAUSE_MS: u32 = 16;
@@ -64,7 +62,7 @@ pub(crate) struct Hold {
     lifecycle: Lifecycle,
     module: ModuleRef,
     #[pin]
-    gate: Gate,
+    turnstile: Turnstile,
     /// Those that have neither arrived nor been read in place.
     #[pin]
     missing: Countdown,
@@ -98,7 +96,7 @@ impl Hold {
                 layout,
                 lifecycle: Lifecycle::new(),
                 module,
-                gate <- Gate::new(),
+                turnstile <- Turnstile::new(),
                 missing <- Countdown::new(),
                 threads <- new_spinlock!(Table {
                     threads: RBTree::new(),
@@ -116,8 +114,13 @@ impl Hold {
         self.mm
     }
 
+    /// The process whose threads are held.
+    pub(crate) fn process(&self) -> ProcessId {
+        self.process
+    }
+
     /// Is this one of the threads that are, or should be, held?
-    pub(crate) fn concerns(&self, task: &Task) -> bool {
+    fn concerns(&self, task: &Task) -> bool {
         ProcessId::of(task) == self.process && MmId::of_task(task) == Some(self.mm)
     }
 
@@ -137,7 +140,7 @@ impl Hold {
 
     /// Keeps the calling thread.
     pub(super) fn park(&self) -> Parked {
-        self.gate.park()
+        self.turnstile.park()
     }
 
     /// Adds a thread: its work first, then a look whether it sleeps. Those that cannot be
@@ -224,10 +227,14 @@ impl Hold {
 
     /// Holds all threads of the process that `any` belongs to.
     ///
-    /// Returns when all are accounted for or `timeout_ms` have passed: `ERESTARTSYS` on a
+    /// Returns when all are accounted for or `timeout_ms` have passed since then: `ERESTARTSYS` on a
     /// signal to the caller, the reason's errno if the hold has ended.
-    pub(crate) fn take(self: &Arc<Self>, any: &Task, timeout_ms: u32) -> Result {
-        let since = Instant::<Monotonic>::now();
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        any: &Task,
+        since: Instant<Monotonic>,
+        timeout_ms: u32,
+    ) -> Result {
         // What is created from here on is added by its creator (`add_newborn()`).
         for task in task::threads(any)? {
             self.add(task, GFP_KERNEL_ACCOUNT)?;
@@ -260,10 +267,19 @@ impl Hold {
         &self,
         mut visit: impl FnMut(&Thread, Capture, Registers) -> Result,
     ) -> Result {
-        for thread in self.snapshot()? {
-            match thread.seal() {
-                Some((Capture::Gone, _)) | None => (),
-                Some((how, registers)) => visit(&thread, how, registers)?,
+        // Again, while there are new ones: a thread that is held has its note.
+        let mut visited = 0;
+        loop {
+            let threads = self.snapshot()?;
+            if threads.len() == visited {
+                break;
+            }
+            visited = threads.len();
+            for thread in threads {
+                match thread.seal() {
+                    Some((Capture::Gone, _)) | None => (),
+                    Some((how, registers)) => visit(&thread, how, registers)?,
+                }
             }
         }
         if self.lifecycle.held() {
@@ -279,8 +295,8 @@ impl Hold {
     /// under siglock with interrupts off too.
     pub(crate) fn end(self: &Arc<Self>, reason: EndReason) {
         if self.lifecycle.end(reason) {
-            self.gate.unlock();
-            // Err: it is queued already.
+            self.turnstile.unlock();
+            // Cannot be queued already: only the first end gets here.
             let _ = workqueue::queue().enqueue(self.clone());
         }
     }
@@ -293,8 +309,7 @@ impl Hold {
 
     /// Wakes the parked, and takes back the works that have not run.
     fn let_go(&self) {
-        self.gate.open();
-        self.missing.wake();
+        self.turnstile.open();
         let threads = {
             let mut table = self.threads.lock();
             table.closed = true;

@@ -4,9 +4,9 @@
 //! list of its mappings.
 
 use super::{
-    hold::{Capture, Hold},
+    hold::Hold,
     memory,
-    thread::Thread,
+    thread::{Capture, Thread},
 };
 use crate::{
     elf::{
@@ -17,17 +17,13 @@ use crate::{
         Writer,
     },
     sys::{
+        errno,
         memory::{self as sys_memory, Mapping, Mappings, UsedMm},
         registers::{self, RegisterLayout, Registers},
         task::{self, ThreadInfo},
     },
 };
-use kernel::{
-    alloc::flags::{GFP_KERNEL, GFP_KERNEL_ACCOUNT},
-    mm::Mm,
-    prelude::*,
-    task::Task,
-};
+use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, mm::Mm, prelude::*, task::Task};
 
 /// The longest path that `file_path()` makes, in bytes.
 const PATH_MAX: usize = 4096;
@@ -35,17 +31,41 @@ const PATH_MAX: usize = 4096;
 /// What can be read of a process before it is held, when `mmap_lock` may still be waited for.
 pub(crate) struct Preparation {
     psargs: KVec<u8>,
+    /// The mappings that start with an ELF header, of those that have to be looked at; in the
+    /// order of their addresses.
+    elf_mappings: KVVec<(u64, u64, usize)>,
 }
 
 impl Preparation {
-    pub(crate) fn new(mm: &Mm) -> Result<Self> {
+    /// `mappings` are those of `mm` at the moment. Process context; may wait for I/O.
+    pub(crate) fn new(mm: &Mm, mappings: &Mappings) -> Result<Self> {
+        let used = UsedMm::get(mm)?;
         let (start, end) = sys_memory::args(mm);
         let size = usize::try_from(end.saturating_sub(start))?.min(notes::PSARGS_SIZE - 1);
-        let mut psargs = KVec::from_elem(0, size, GFP_KERNEL)?;
-        let read = memory::read_small(&UsedMm::get(mm)?, start, &mut psargs)?;
+        let mut psargs = KVec::from_elem(0, size, GFP_KERNEL_ACCOUNT)?;
+        let read = memory::read_small(&used, start, &mut psargs)?;
         psargs.truncate(read);
         notes::psargs(&mut psargs);
-        Ok(Self { psargs })
+
+        let filter = Filter::new(sys_memory::dump_filter(mm));
+        let mut elf_mappings = KVVec::new();
+        for mapping in mappings.iter() {
+            if filter.dump_size(&mapping.traits()) == DumpSize::FirstPageIfElf {
+                let mut magic = [0; 4];
+                memory::read_small(&used, mapping.start(), &mut magic)?;
+                if magic == *b"\x7fELF" {
+                    elf_mappings.push(mapping.id(), GFP_KERNEL_ACCOUNT)?;
+                }
+            }
+        }
+        Ok(Self {
+            psargs,
+            elf_mappings,
+        })
+    }
+
+    fn is_elf(&self, mapping: &Mapping<'_>) -> bool {
+        self.elf_mappings.binary_search(&mapping.id()).is_ok()
     }
 }
 
@@ -76,7 +96,7 @@ fn state_index(captured: Capture, state: u32) -> u8 {
     }
 }
 
-fn process_status(task: &Task, captured: Capture, preparation: Preparation) -> ProcessStatus {
+fn process_status(task: &Task, captured: Capture, psargs: KVec<u8>) -> ProcessStatus {
     let info = task::process_info(task);
     ProcessStatus {
         ids: Ids {
@@ -91,7 +111,7 @@ fn process_status(task: &Task, captured: Capture, preparation: Preparation) -> P
         uid: info.uid,
         gid: info.gid,
         comm: info.comm,
-        psargs: preparation.psargs,
+        psargs,
     }
 }
 
@@ -125,46 +145,56 @@ fn write_thread(
     Ok(())
 }
 
+/// Appends the path of a mapping's file, as the kernel's dumper has it: `buffer` grows for one
+/// that does not fit. False where there is none, or it is not to be had.
+fn push_path(paths: &mut KVVec<u8>, mapping: &Mapping<'_>, buffer: &mut KVVec<u8>) -> Result<bool> {
+    loop {
+        let room = buffer.len();
+        match mapping.path(buffer) {
+            Some(Ok(path)) => {
+                paths.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
+                return Ok(true);
+            }
+            Some(Err(error)) if error == errno::enametoolong() && room < notes::FILE_NOTE_LIMIT => {
+                buffer.resize(room.saturating_mul(2), 0, GFP_KERNEL_ACCOUNT)?;
+            }
+            _ => return Ok(false),
+        }
+    }
+}
+
 /// Writes `NT_FILE`.
 fn write_files(w: &mut Writer, mappings: &Mappings) -> Result {
     let mut files = KVVec::new();
     let mut paths = KVVec::new();
-    let mut buffer = KVec::from_elem(0, PATH_MAX, GFP_KERNEL)?;
+    let mut buffer = KVVec::from_elem(0, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
     for mapping in mappings.iter() {
-        let Some(path) = mapping.path(&mut buffer) else {
-            continue;
-        };
         let start = paths.len();
-        // A path that is too long is left empty; the kernel's dumper gives the note up.
-        paths.extend_from_slice(path.unwrap_or(b"\0"), GFP_KERNEL)?;
-        let file = FileMapping {
-            start: mapping.start(),
-            end: mapping.end(),
-            pgoff: mapping.pgoff(),
-            path: start..paths.len(),
-        };
-        files.push(file, GFP_KERNEL)?;
+        if push_path(&mut paths, &mapping, &mut buffer)? {
+            let file = FileMapping {
+                start: mapping.start(),
+                end: mapping.end(),
+                pgoff: mapping.pgoff(),
+                path: start..paths.len(),
+            };
+            files.push(file, GFP_KERNEL_ACCOUNT)?;
+        }
     }
     notes::write_files(w, &files, &paths)
 }
 
-fn segment(mm: &UsedMm, mapping: &Mapping<'_>, filter: Filter) -> Result<Segment> {
-    let dump_size = filter.dump_size(&mapping.traits());
-    let is_elf = dump_size == DumpSize::FirstPageIfElf && {
-        let mut magic = [0; 4];
-        memory::read_small(mm, mapping.start(), &mut magic)?;
-        magic == *b"\x7fELF"
-    };
+fn segment(mapping: &Mapping<'_>, filter: Filter, preparation: &Preparation) -> Segment {
     let flag = |set, flag| if set { flag } else { 0 };
     let memsz = mapping.end().saturating_sub(mapping.start());
-    Ok(Segment {
+    let dump_size = filter.dump_size(&mapping.traits());
+    Segment {
         flags: flag(mapping.readable(), PF_R)
             | flag(mapping.writable(), PF_W)
             | flag(mapping.executable(), PF_X),
         vaddr: mapping.start(),
         memsz,
-        filesz: dump_size.bytes(memsz, is_elf),
-    })
+        filesz: dump_size.bytes(memsz, preparation.is_elf(mapping)),
+    }
 }
 
 /// Makes the image, and fixes the registers: the hold is [`State::Held`] afterwards.
@@ -173,39 +203,42 @@ fn segment(mm: &UsedMm, mapping: &Mapping<'_>, filter: Filter) -> Result<Segment
 pub(crate) fn make(
     hold: &Hold,
     mm: &Mm,
-    preparation: Preparation,
+    mut preparation: Preparation,
     mappings: &Mappings,
 ) -> Result<Image> {
     let layout = hold.layout();
     let mut w = Writer::new();
-    let mut preparation = Some(preparation);
+    let mut is_first = true;
     hold.seal(|thread, captured, registers| {
         write_thread(&mut w, layout, thread, &registers, |w| {
             // The notes of the process come with the first thread.
-            let Some(preparation) = preparation.take() else {
+            if !core::mem::take(&mut is_first) {
                 return Ok(());
-            };
-            notes::write_prpsinfo(w, &process_status(thread.task(), captured, preparation))?;
+            }
+            let psargs = core::mem::take(&mut preparation.psargs);
+            notes::write_prpsinfo(w, &process_status(thread.task(), captured, psargs))?;
             notes::write_siginfo(w)?;
-            notes::write_auxv(w, sys_memory::auxv(mm))?;
+            notes::write_auxv(w, &sys_memory::auxv(mm))?;
             write_files(w, mappings)
         })
     })?;
-    if preparation.is_some() {
+    if is_first {
         // Nobody is left.
         return Err(ESRCH);
     }
     let mut features = KVec::new();
     for feature in registers::xsave_features() {
-        features.push([feature.number, feature.size, feature.offset], GFP_KERNEL)?;
+        features.push(
+            [feature.number, feature.size, feature.offset],
+            GFP_KERNEL_ACCOUNT,
+        )?;
     }
     notes::write_xsave_layout(&mut w, &features)?;
 
-    let used = UsedMm::get(mm)?;
     let filter = Filter::new(sys_memory::dump_filter(mm));
     let mut segments = KVVec::with_capacity(mappings.len(), GFP_KERNEL_ACCOUNT)?;
     for mapping in mappings.iter() {
-        segments.push(segment(&used, &mapping, filter)?, GFP_KERNEL_ACCOUNT)?;
+        segments.push(segment(&mapping, filter, &preparation), GFP_KERNEL_ACCOUNT)?;
     }
     Image::new(
         layout.machine() as u16,

@@ -2,7 +2,7 @@
 
 //! One thread of a held process, and how its registers were come by.
 
-use super::hold::Hold;
+use super::{hold::Hold, lifecycle::EndReason};
 use crate::sys::{
     park::Parked,
     registers::Registers,
@@ -15,8 +15,6 @@ use kernel::{
     sync::{aref::ARef, Arc, Mutex},
     task::Task,
 };
-
-use super::lifecycle::EndReason;
 
 /// A thread with its work, as the hold keeps it.
 pub(super) type HeldThread = TaskWork<Thread>;
@@ -149,6 +147,11 @@ impl AtBoundary for Thread {
             return;
         }
         self.arrive();
+        // One that came before anybody watched: works run before signals are delivered.
+        if task::fatal_signal_queued() {
+            self.hold.end(EndReason::Signal);
+            return;
+        }
         if self.hold.park() == Parked::Killed {
             self.hold.end(EndReason::TargetGone);
         }
