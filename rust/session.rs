@@ -60,10 +60,10 @@ impl Session {
         let registered = Registered::new(dump, privileged)?;
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.
-        let preparation = Preparation::new(&mm, &list_mappings(&registered, &mm, Instant::now())?)?;
+        let preparation = Preparation::new(&mm, &list_mappings(&registered, &mm, None)?)?;
         let since = Instant::now();
         hold.take(&task, since, config.timeout_ms)?;
-        let mappings = list_mappings(&registered, &mm, since)?;
+        let mappings = list_mappings(&registered, &mm, Some(since))?;
         let image = image::make(&hold, &mm, preparation, &mappings)?;
         registered.complete(image.size());
         Ok(Self {
@@ -135,8 +135,8 @@ impl Session {
 
 /// Lists the mappings of a process. `mmap_lock` is tried, not waited for, since a sleeper may
 /// hold it that waits for a parked thread: `ETIMEDOUT` where it stays taken until the timeout
-/// has passed since then.
-fn list_mappings(dump: &Dump, mm: &Mm, since: Instant<Monotonic>) -> Result<Mappings> {
+/// has passed since `since`. Before anything is held the watchdog alone ends the tries.
+fn list_mappings(dump: &Dump, mm: &Mm, since: Option<Instant<Monotonic>>) -> Result<Mappings> {
     let timeout = Delta::from_millis(i64::from(dump.config.timeout_ms));
     loop {
         match Mappings::list(&UsedMm::get(mm)?) {
@@ -147,7 +147,7 @@ fn list_mappings(dump: &Dump, mm: &Mm, since: Instant<Monotonic>) -> Result<Mapp
         if kernel::current!().signal_pending() {
             return Err(ERESTARTSYS);
         }
-        if since.elapsed() >= timeout {
+        if since.is_some_and(|since| since.elapsed() >= timeout) {
             return Err(ETIMEDOUT);
         }
         fsleep(RETRY);

@@ -40,7 +40,10 @@ impl PidentHook {
         let table = NonNull::new(table).ok_or(ENOMEM)?;
         // SAFETY: `table` is complete, and never freed.
         unsafe { ffi::livecore_pident_publish(table.as_ptr()) };
-        Ok(Pident { _hook: self, table })
+        Ok(Pident {
+            table,
+            hook: Some(self),
+        })
     }
 }
 
@@ -58,7 +61,7 @@ impl Drop for PidentHook {
 /// `table` was made by `livecore_pident_create()`; it is never freed.
 pub(crate) struct Pident {
     table: NonNull<ffi::livecore_pident>,
-    _hook: PidentHook,
+    hook: Option<PidentHook>,
 }
 
 // SAFETY: The table is constant but for the operations, which `Drop` alone writes.
@@ -76,6 +79,8 @@ impl Pident {
 
 impl Drop for Pident {
     fn drop(&mut self) {
+        // From here on nobody is given the table.
+        self.hook = None;
         // SAFETY: By the type invariant. An open that read the operations before this either
         // fails in `try_module_get()`, since the module is going, or, where loading failed,
         // finds the gate closed, which only the sysctls open, the last thing that is

@@ -42,11 +42,14 @@ pub(crate) fn layouts() -> impl Iterator<Item = Layout> {
     let table = unsafe { ffi::livecore_layouts(&mut count) };
     // SAFETY: The function returns a static table of `count` entries.
     let table = unsafe { slice::from_raw_parts(table, count as usize) };
-    table.iter().map(|entry| Layout {
-        // SAFETY: The strings are literals in the module's C code.
-        kind: unsafe { CStr::from_char_ptr(entry.type_) },
-        // SAFETY: As above, or NULL.
-        member: (!entry.member.is_null()).then(|| unsafe { CStr::from_char_ptr(entry.member) }),
+    // A literal in the module's C code, or NULL.
+    let string = |literal: *const c_char| {
+        // SAFETY: The strings of the table are literals.
+        (!literal.is_null()).then(|| unsafe { CStr::from_char_ptr(literal) })
+    };
+    table.iter().map(move |entry| Layout {
+        kind: string(entry.type_).unwrap_or(c""),
+        member: string(entry.member),
         bytes: entry.bytes,
     })
 }

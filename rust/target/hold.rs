@@ -10,7 +10,7 @@
 //! is taken under either but task lists' locks (`pi_lock`, of `task_work_add()`).
 
 use super::{
-    lifecycle::{EndReason, Lifecycle, State},
+    lifecycle::{EndReason, Lifecycle},
     thread::{Capture, HeldThread, Thread},
 };
 use crate::sys::{
@@ -268,26 +268,20 @@ impl Hold {
         mut visit: impl FnMut(&Thread, Capture, Registers) -> Result,
     ) -> Result {
         // Again, while there are new ones: a thread that is held has its note.
-        let mut visited = 0;
         loop {
             let threads = self.snapshot()?;
-            if threads.len() == visited {
-                break;
-            }
-            visited = threads.len();
+            let visited = threads.len();
             for thread in threads {
                 match thread.seal() {
                     Some((Capture::Gone, _)) | None => (),
                     Some((how, registers)) => visit(&thread, how, registers)?,
                 }
             }
-        }
-        if self.lifecycle.held() {
-            return Ok(());
-        }
-        match self.lifecycle.state() {
-            State::Ended(reason) => Err(reason.errno()),
-            State::Holding | State::Held => Ok(()),
+            self.check().map_err(EndReason::errno)?;
+            let table = self.threads.lock();
+            if table.count == visited && self.lifecycle.held() {
+                return Ok(());
+            }
         }
     }
 
