@@ -15,7 +15,7 @@
 #include "module.h"
 #include "sleepers.h"
 
-enum { MEDDLERS = 4, RELOADS = 20, PATIENCE = 200 };
+enum { MEDDLERS = 3, RELOADS = 10, PATIENCE = 50 };
 
 FIXTURE(unload)
 {
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN_PARENT(unload)
 TARGET(mixed)
 {
 	sleepers_start(self);
-	target_spinners(self, 2);
+	target_spinners(self, 1);
 	target_serve(self);
 	sleepers_clean();
 	return 0;

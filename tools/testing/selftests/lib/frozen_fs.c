@@ -41,15 +41,20 @@ static void mount_image(struct frozen_fs *fs)
 		.fd = image,
 		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
 	};
-	int device;
+	int device, keeper;
 
 	snprintf(fs->device, sizeof(fs->device), "/dev/loop%d", number);
 	device = CHECK(open(fs->device, O_RDWR | O_CLOEXEC));
 	CHECK(ioctl(device, LOOP_CONFIGURE, &config));
-	/* The mount keeps the device; the last user's close detaches the file. */
+	/*
+	 * The mount keeps the device; the last user's close detaches the file.
+	 * Where BLK_DEV_WRITE_MOUNTED is off, that user must not be a writer.
+	 */
+	keeper = CHECK(open(fs->device, O_RDONLY | O_CLOEXEC));
+	close(device);
 	CHECK(mount(fs->device, fs->directory, "ext4", 0, NULL));
 	fs->mounted = true;
-	close(device);
+	close(keeper);
 	close(image);
 	close(control);
 }

@@ -119,12 +119,13 @@ int core_open_as(uid_t uid, pid_t pid)
 	gid_t group[1] = { uid };
 	int fd;
 
+	/* The saved ids are the way back. */
 	CHECK(setgroups(1, group));
-	CHECK(setegid(uid));
-	CHECK(seteuid(uid));
+	CHECK(setresgid(uid, uid, 0));
+	CHECK(setresuid(uid, uid, 0));
 	fd = core_open(pid);
-	CHECK(seteuid(0));
-	CHECK(setegid(0));
+	CHECK(setresuid(0, 0, 0));
+	CHECK(setresgid(0, 0, 0));
 	CHECK(setgroups(0, NULL));
 	return fd;
 }
