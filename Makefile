@@ -2,9 +2,6 @@
 #
 # livecore: `make demo` shows it, `make check` tests it, `make help` lists the rest.
 
-# Kbuild reads this file too where it takes the checkout for a module's folder.
-ifeq ($(KERNELRELEASE),)
-
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 MEM ?= 2G
@@ -45,4 +42,3 @@ help:
 	@cat tools/lab/help
 
 .PHONY: all modules install demo check lint vm shell clean help
-endif

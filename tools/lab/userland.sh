@@ -42,13 +42,14 @@ build_userland() {
 	mirror=$(host_mirror)
 	mapfile -t proxies < <(host_proxies)
 	say "building the $SUITE userland from ${mirror:-"the default mirror"} (about 2 GB, a few minutes)"
-	rm -rf "$cache"/userland-*.partial
-	# The hook offers what the kernels come from: the same mirror's backports.
-	if ! mmdebstrap --variant=apt --include="$(grep -v '^#' "$here/packages" | xargs | tr ' ' ',')" \
+	rm -rf --one-file-system "$cache"/userland-*.partial
+	# In namespaces of its own, so that its mounts and programs end with it, however it
+	# ends. The hook offers what the kernels come from: the same mirror's backports.
+	if ! unshare --mount --pid --fork --kill-child -- mmdebstrap --variant=apt --include="$(grep -v '^#' "$here/packages" | xargs | tr ' ' ',')" \
 		"${proxies[@]}" \
 		--customize-hook="sed -n 's/ $SUITE main\$/ $SUITE-backports main/p' \"\$1/etc/apt/sources.list\" >\"\$1/etc/apt/sources.list.d/backports.list\"" \
 		"$SUITE" "$root.partial" ${mirror:+"$mirror"} >"$log" 2>&1 </dev/null; then
-		refuse "the userland cannot be built: $(grep -m1 -E '^(E:|Err:)|error:' "$log") (log: $log)"
+		refuse "the userland cannot be built: $(grep -m1 -E 'Failed to fetch|^E: |error: ' "$log") (log: $log)"
 	fi
 	mv "$root.partial" "$root"
 	# What an older list of packages made and nobody has used for a week.

@@ -65,8 +65,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted", file=sys.stderr)
-        return 130
+        print("lab: interrupted", file=sys.stderr, flush=True)
+        # Without waiting for other threads: their guests end with this pid namespace.
+        os._exit(130)
 
 
 def _guest(options: argparse.Namespace) -> Guest:
@@ -106,8 +107,7 @@ def _check(options: argparse.Namespace) -> int:
 def _lint(options: argparse.Namespace) -> int:
     report = Report()
     lint.sources(options.kernel, report)
-    kernel = trees.get(options.kernel)
-    lint.module(kernel, module.build(kernel), report)
+    lint.objects_of(trees.get(options.kernel), report)
     return report.finish()
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """make check: every gate and every test, on every kernel that the mirror has."""
 
+import fnmatch
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ from .kernels import DEBUG, Catalogue
 from .paths import BUILD
 from .progress import LabError, say
 from .report import Report, Result
-from .selftests import Selftests
+from .selftests import Selftests, read_list
 
 
 def run(pattern: str, names: list[str]) -> int:
@@ -19,18 +20,21 @@ def run(pattern: str, names: list[str]) -> int:
 
 
 def _run(pattern: str, names: list[str]) -> int:
+    tests = [*(test.name for test in read_list()), *judges.names()]
+    if not fnmatch.filter(tests, pattern):
+        raise LabError(f"no test is called {pattern}; there are {' '.join(tests)}")
     mirror.refresh()
     everything = not names and pattern == "*"
     names = names or list(Catalogue.load().checked())
     report = Report()
     # The debug kernel takes longest, to build and to run.
     order = sorted(names, key=lambda name: name != DEBUG)
-    with ThreadPoolExecutor(max_workers=max(2, (os.cpu_count() or 1) // 2)) as lanes:
-        jobs = [lanes.submit(_check_kernel, name, pattern, report) for name in order]
-        if everything:
-            jobs.append(lanes.submit(_check_sources, names, report))
-        for job in jobs:
-            job.result()
+    lanes = ThreadPoolExecutor(max_workers=max(2, (os.cpu_count() or 1) // 2))
+    jobs = [lanes.submit(_check_kernel, name, pattern, report) for name in order]
+    if everything:
+        jobs.append(lanes.submit(_check_sources, names, report))
+    for job in jobs:
+        job.result()
     return report.finish()
 
 
@@ -50,7 +54,8 @@ def _check_kernel(name: str, pattern: str, report: Report) -> None:
         selftests.build()
         selftests.run(pattern)
         judges.run(kernel, pattern, report)
-        lint.module(kernel, built, report)
+        if pattern == "*":
+            lint.objects_of(kernel, report)
         report.note(f"tested on {kernel.release} ({name})")
         say(f"{name}: {report.summarize(name)}")
     except LabError as error:

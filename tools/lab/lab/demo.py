@@ -55,7 +55,7 @@ def _backtraces(core: Path) -> str:
     result = subprocess.run(
         ["gdb", "--nx", "--batch", "-ex", "thread apply all bt", _PROGRAM, str(core)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    )
     if "\nThread " not in result.stdout:
         raise LabError(f"gdb shows no threads: {result.stderr.strip()} {result.stdout[-500:]}")
     return "\nThread " + result.stdout.partition("\nThread ")[2]

@@ -119,7 +119,7 @@ class Guest:
         return machine.command(
             self.kernel, session / "initramfs", self.memory, self.cpus, session,
             (*self.kernel_arguments, *arguments),
-        )  # fmt: skip
+        )
 
 
 class _Follower(threading.Thread):

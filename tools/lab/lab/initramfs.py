@@ -37,7 +37,7 @@ def pack(kernel: Kernel, into: Path) -> None:
             subprocess.run(
                 ["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"],
                 input=members.encode(), stdout=archive, cwd=top, check=True,
-            )  # fmt: skip
+            )
 
 
 def _copy(source: Path, target: Path) -> None:

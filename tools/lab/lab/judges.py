@@ -5,6 +5,7 @@ Each executable in tools/testing/judges is called with a kernel's folder of resu
 KTAP, as a selftest does.
 """
 
+import fnmatch
 import os
 import subprocess
 
@@ -17,12 +18,17 @@ _FOLDER = CHECKOUT / "tools/testing/judges"
 _TIMEOUT_S = 300
 
 
+def names() -> list[str]:
+    """The judges there are."""
+    return sorted(
+        path.name for path in _FOLDER.glob("*") if path.is_file() and os.access(path, os.X_OK)
+    )
+
+
 def run(kernel: Kernel, pattern: str, report: Report) -> None:
     """Lets every judge see the results of a kernel's selftests."""
     results = BUILD / "results" / kernel.name
-    for judge in sorted(_FOLDER.glob(pattern)):
-        if not os.access(judge, os.X_OK) or judge.is_dir():
-            continue
+    for judge in (_FOLDER / name for name in fnmatch.filter(names(), pattern)):
         group = f"judges/{kernel.name}/{judge.name}"
         environment = {
             **os.environ,
@@ -33,7 +39,7 @@ def run(kernel: Kernel, pattern: str, report: Report) -> None:
             done = subprocess.run(
                 [judge, results], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 errors="replace", timeout=_TIMEOUT_S, check=False, env=environment, cwd=CHECKOUT,
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired:
             report.add(group, Result.FAILED, f"not done within {_TIMEOUT_S} s")
             continue

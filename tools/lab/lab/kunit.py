@@ -13,7 +13,7 @@ from . import ktap
 from .guest import Guest, Verdict
 from .kernels import Kernel
 from .paths import CHECKOUT, LOGS
-from .report import Report, Result
+from .report import Report, Result, of_guest
 
 _EXPECTED = CHECKOUT / "tools/testing/kunit/expected"
 _TIMEOUT_S = 400.0
@@ -28,9 +28,8 @@ def run(kernel: Kernel, module: Path, report: Report) -> None:
         kernel, module=module, kernel_arguments=("kunit.enable=1", "kunit.autorun=1")
     )
     outcome = guest.run("true", LOGS / f"kunit-{kernel.name}", _TIMEOUT_S)
-    failure = {Verdict.SPLAT: Result.SPLAT, Verdict.LOST: Result.LOST, Verdict.FAILED: Result.FAILED}
     if outcome.verdict is not Verdict.OK:
-        report.add(f"{group}/guest", failure[outcome.verdict], str(outcome))
+        report.add(f"{group}/guest", of_guest(outcome.verdict), str(outcome))
     log = outcome.session / "kernel.log"
     if not log.exists():
         return

@@ -40,7 +40,7 @@ def _probe(image: Path) -> bool:
         "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "512M", "-nodefaults",
         "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(image),
         "-append", "console=ttyS0 panic=-1",
-    ]  # fmt: skip
+    ]
     try:
         result = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False

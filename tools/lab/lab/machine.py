@@ -18,13 +18,13 @@ _KERNEL_ARGUMENTS = (
     "panic=-1", "hung_task_panic=1", "sysctl.kernel.hung_task_timeout_secs=180",
     "rcupdate.rcu_cpu_stall_timeout=90", "workqueue.watchdog_thresh=120", "watchdog_thresh=50",
     "cryptomgr.notests",
-)  # fmt: skip
+)
 
 
 def command(
     kernel: Kernel, initramfs: Path, memory: str, cpus: int, session: Path,
     arguments: tuple[str, ...],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """What boots `kernel` on a machine whose root is this userland.
 
     The checkout is there under its own path and can be written to. Where the console goes is
@@ -42,11 +42,11 @@ def command(
         *_shared("userland", Path("/"), ",readonly=on"),
         *_shared("checkout", CHECKOUT, ""),
         "-kernel", str(kernel.image), "-initrd", str(initramfs), "-append", " ".join(words),
-    ]  # fmt: skip
+    ]
 
 
 def _shared(tag: str, folder: Path, option: str) -> list[str]:
     return [
         "-fsdev", f"local,id={tag},path={folder},security_model=none,multidevs=remap{option}",
         "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}",
-    ]  # fmt: skip
+    ]

@@ -25,4 +25,4 @@ def make(kernel: Kernel, output: Path, *words: str) -> list[str]:
     return [
         "make", "-s", "-C", str(kernel.tree), f"M={CHECKOUT}", f"MO={output}",
         f"-j{os.cpu_count()}", *kernel.toolchain, *words,
-    ]  # fmt: skip
+    ]

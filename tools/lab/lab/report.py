@@ -7,6 +7,8 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
+from .guest import Verdict
+
 
 class Result(enum.Enum):
     """What came of a test; the text is what the report calls it."""
@@ -22,6 +24,11 @@ class Result(enum.Enum):
     def is_failure(self) -> bool:
         """Whether it makes the check fail."""
         return self not in (Result.PASSED, Result.SKIPPED)
+
+
+def of_guest(verdict: Verdict) -> Result:
+    """What a guest that did not do its work means for the test it was to run."""
+    return {Verdict.SPLAT: Result.SPLAT, Verdict.LOST: Result.LOST}.get(verdict, Result.BROKEN)
 
 
 @dataclass(frozen=True)

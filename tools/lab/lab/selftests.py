@@ -20,7 +20,7 @@ from .guest import Guest, Outcome, Verdict
 from .kernels import Kernel
 from .paths import BUILD, CHECKOUT, LAB, LOGS
 from .progress import LabError, must, say
-from .report import Report, Result
+from .report import Report, Result, of_guest
 
 _FOLDER = CHECKOUT / "tools/testing/selftests"
 _TIMEOUT_S = 60
@@ -131,7 +131,7 @@ class Selftests:
         outcome = guest.run(
             f"{LAB / 'guest/selftests'} {plan}", session, _BOOT_S + sum(limits.values())
         )
-        finished = [test for test in tests if self._file(test, "status").exists()]
+        finished = [test for test in tests if self._status(test) is not None]
         for test in finished:
             self._judge(test)
         if outcome.verdict is Verdict.OK:
@@ -140,9 +140,7 @@ class Selftests:
 
     def _after_loss(self, outcome: Outcome, pending: list[Selftest]) -> list[Selftest]:
         """Blames the test that was running, or the guest; returns what is still to run."""
-        result = {Verdict.SPLAT: Result.SPLAT, Verdict.LOST: Result.LOST}.get(
-            outcome.verdict, Result.BROKEN
-        )
+        result = of_guest(outcome.verdict)
         running = self.results / "running"
         if pending and running.exists():
             name = running.read_text(encoding="utf-8").strip()
@@ -155,10 +153,8 @@ class Selftests:
         return []
 
     def _judge(self, test: Selftest) -> None:
-        status = int(self._file(test, "status").read_text(encoding="ascii"))
         text = self._file(test, "tap").read_text(encoding="utf-8", errors="replace")
-        points = list(self._points(test, status, text))
-        for point in points:
+        for point in self._points(test, text):
             result = point.result
             if result is Result.SKIPPED and test.may_skip not in (self.kind, "any"):
                 result = Result.FAILED
@@ -167,7 +163,8 @@ class Selftests:
                 detail = self._said(test, point) or detail
             self.report.add(self._name(f"{test.name}/{point.name}"), result, detail)
 
-    def _points(self, test: Selftest, status: int, text: str) -> Iterator[ktap.Point]:
+    def _points(self, test: Selftest, text: str) -> Iterator[ktap.Point]:
+        status = self._status(test)
         points = ktap.parse(text, self.kernel.source)
         yield from points
         failed = any(point.result is Result.FAILED for point in points)
@@ -189,6 +186,12 @@ class Selftests:
     def _program(self, test: Selftest) -> Path:
         script = _FOLDER / test.name
         return script if script.exists() else self.programs / test.name
+
+    def _status(self, test: Selftest) -> int | None:
+        """The test's exit status; None where its guest did not live to write it down."""
+        path = self._file(test, "status")
+        text = path.read_text(encoding="ascii").strip() if path.exists() else ""
+        return int(text) if text else None
 
     def _file(self, test: Selftest, suffix: str) -> Path:
         return self.results / f"{test.name}.{suffix}"

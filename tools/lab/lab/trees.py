@@ -60,7 +60,7 @@ def _stock(name: str, packages: StockPackages) -> Kernel:
     return Kernel(
         name, packages.release, modules / "vmlinuz", modules, path / "tree", source,
         STOCK_TOOLCHAIN,
-    )  # fmt: skip
+    )
 
 
 def _debug(packages: StockPackages) -> Kernel:
@@ -125,7 +125,7 @@ def _build_stock(path: Path, packages: StockPackages, source: Path) -> None:
     make = [
         "make", "-s", "-C", source, f"O={tree}", f"-j{os.cpu_count()}", *STOCK_TOOLCHAIN,
         *REPRODUCIBLE, f"LOCALVERSION={packages.release.removeprefix(upstream)}",
-    ]  # fmt: skip
+    ]
     must([*make, "olddefconfig"], log, "the packaged configuration is not accepted")
     must([*make, "modules_prepare"], log, f"the artefacts of {packages.release} do not build")
     shutil.copy(headers / "Module.symvers", tree)
@@ -167,7 +167,7 @@ def _build_debug(path: Path, source: Path, config: Path) -> None:
     make = [
         "make", "-s", "-C", source, f"O={tree}", f"-j{os.cpu_count()}", *DEBUG_TOOLCHAIN,
         *REPRODUCIBLE,
-    ]  # fmt: skip
+    ]
     must([*make, f"KCONFIG_ALLCONFIG={config}", "allnoconfig"], log, "allnoconfig failed")
     wanted = set(re.findall(r"^CONFIG_.*", config.read_text(encoding="utf-8"), re.MULTILINE))
     missing = wanted - set((tree / ".config").read_text(encoding="utf-8").splitlines())

@@ -2,11 +2,10 @@
 """Gates that read rather than run: each is one test that passes or says what is wrong."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from .. import trees
+from .. import module, trees
 from ..kernels import Kernel
-from ..progress import say
+from ..progress import LabError, say
 from ..report import Report, Result
 from . import c, layout, objects, rust, scripts
 
@@ -37,16 +36,24 @@ def sources(name: str, report: Report) -> None:
         _judge(report, f"lint/{gate}", lambda found_on=found_on: found_on(kernel))
 
 
-def module(kernel: Kernel, built: Path, report: Report) -> None:
-    """The gates of a built module. The debug kernel's checkers are in it, so it is exempt."""
+def objects_of(kernel: Kernel, report: Report) -> None:
+    """The gates of the built module. The debug kernel's checkers are in it, so it is exempt."""
     if kernel.is_debug:
         return
-    _judge(report, f"lint/{kernel.name}/panics", lambda: objects.panics(built))
-    _judge(report, f"lint/{kernel.name}/indirect-calls", lambda: objects.indirect_calls(built))
+    for gate, found in (
+        ("panics", objects.panics),
+        ("indirect-calls", objects.indirect_calls),
+    ):
+        name = f"lint/{kernel.name}/{gate}"
+        _judge(report, name, lambda found=found: found(module.build(kernel)))
 
 
 def _judge(report: Report, name: str, gate: Callable[[], Complaints]) -> None:
-    complaints = gate()
+    try:
+        complaints = gate()
+    except LabError as error:
+        report.add(name, Result.BROKEN, str(error))
+        return
     for complaint in complaints[1:]:
         report.note(f"{name}: {complaint}")
     report.add(

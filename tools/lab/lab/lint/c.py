@@ -10,6 +10,8 @@ from ..paths import BUILD, CHECKOUT
 from . import files
 from .command import complaints
 
+# Debian's sparse does not know what the kernel has begun to use.
+_SPARSE = "sparse -D__typeof_unqual__=__typeof__"
 _IGNORED = CHECKOUT / "tools/lint/checkpatch-ignore"
 
 
@@ -30,7 +32,7 @@ def checkpatch(kernel: Kernel) -> list[str]:
         "checkpatch",
         # It leaves a file where it is called.
         cwd=Path("/tmp"),
-    )  # fmt: skip
+    )
 
 
 def sparse(kernel: Kernel) -> list[str]:
@@ -39,5 +41,6 @@ def sparse(kernel: Kernel) -> list[str]:
     # It runs only as files are compiled.
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
+    command = module.make(kernel, output, "C=2", f"CHECK={_SPARSE}", "modules")
     # Our files are named from the checkout on, those of the kernel by whole paths.
-    return complaints(module.make(kernel, output, "C=2", "modules"), r"^\w[^ ]*:\d+:", "sparse")
+    return complaints(command, r"^\w[^ ]*:\d+:|sparse is not available", "sparse")

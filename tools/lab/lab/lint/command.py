@@ -15,12 +15,17 @@ _MOST = 20
 def complaints(
     command: Sequence[str | Path], pattern: str = "", tool: str = "", cwd: Path = CHECKOUT
 ) -> list[str]:
-    """The lines that match `pattern` in what a command prints, once each; any line where it fails."""
+    """What a command prints that matches `pattern`, once each; anything where it fails."""
     result = subprocess.run(
         [str(word) for word in command],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", cwd=cwd, check=False,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=cwd,
+        check=False,
+    )
     text = result.stdout.replace(f"{CHECKOUT}/", "")
     lines = list(dict.fromkeys(line for line in text.splitlines() if line.strip()))
     found = [line for line in lines if re.search(pattern, line)] if pattern else []

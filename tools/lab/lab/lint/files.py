@@ -26,6 +26,7 @@ def starting(*interpreters: str) -> list[Path]:
     for path in every():
         with path.open("rb") as file:
             first = file.readline(80).decode(errors="replace").split()
-        if first and first[0].startswith("#!") and Path(first[-1].removeprefix("#!")).name in interpreters:
-            found.append(path)
+        if first and first[0].startswith("#!"):
+            if Path(first[-1].removeprefix("#!")).name in interpreters:
+                found.append(path)
     return found

@@ -39,8 +39,7 @@ def _count_indirect_calls(built: Path) -> Mapping[str, int]:
     """How often each function of the module calls or jumps through a pointer."""
     counts: Counter[str] = Counter()
     function = ""
-    listing = _run("objdump", "--disassemble", "--reloc", "--demangle", "--no-show-raw-insn", str(built))
-    for line in listing:
+    for line in _run("objdump", "-d", "-r", "--demangle", "--no-show-raw-insn", str(built)):
         if match := _FUNCTION.match(line):
             function = match.group(1)
         elif _INDIRECT.search(line) and "R_X86_64_NONE" not in line:

@@ -50,7 +50,7 @@ def rustdoc(kernel: Kernel) -> list[str]:
         "error",
         "rustdoc",
         cwd=output,
-    )  # fmt: skip
+    )
 
 
 def _rustc_command(recorded: os.PathLike[str]) -> tuple[list[str], list[str]]:
