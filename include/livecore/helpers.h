@@ -63,16 +63,21 @@ void livecore_file_set_size(struct file *file, loff_t size);
 
 /* threads.c */
 
-/* What the notes say of one thread; pids in @ns, times in nanoseconds. */
-struct livecore_thread_info {
+/* In the pid namespace of the thread itself. */
+struct livecore_ids {
 	int pid, ppid, pgrp, sid;
+};
+
+/* What the notes say of one thread; times in nanoseconds. */
+struct livecore_thread_info {
+	struct livecore_ids ids;
 	unsigned long sigpend, sighold;
 	u64 utime, stime, cutime, cstime;
 };
 
 /* What NT_PRPSINFO says of the process. */
 struct livecore_process_info {
-	int pid, ppid, pgrp, sid;
+	struct livecore_ids ids;
 	unsigned int uid, gid;
 	unsigned long flags;
 	int nice;

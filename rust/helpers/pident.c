@@ -39,12 +39,19 @@ struct livecore_pident {
 
 /* tgid_base_stuff[]: set before the hooks are registered, then constant. */
 static const struct livecore_pid_entry *table;
-/* Its length, learned from the first call that passes through the hook. */
+/* Its length, learned from the calls that pass through the hook. */
 static unsigned int table_count;
 /* What replaces it, or NULL. */
 static struct livecore_pident *published;
 
 const struct file_operations *livecore_mem_fops;
+
+/* The table that replaces the one in @regs, if that is tgid_base_stuff[]. */
+static __always_inline struct livecore_pident *replacement(const struct pt_regs *regs)
+{
+	/* Pairs with livecore_pident_publish(): the table is complete. */
+	return regs->dx == (unsigned long)table ? smp_load_acquire(&published) : NULL;
+}
 
 static void notrace hook_lookup(unsigned long ip, unsigned long parent_ip,
 				struct ftrace_ops *ops, struct ftrace_regs *fregs)
@@ -52,13 +59,13 @@ static void notrace hook_lookup(unsigned long ip, unsigned long parent_ip,
 	struct pt_regs *regs = ftrace_get_regs(fregs);
 	struct livecore_pident *to;
 
-	/* proc_pident_lookup(dir, dentry, rdx = first, rcx = end) */
-	if (!regs || regs->dx != (unsigned long)table)
+	if (!regs)
 		return;
-	/* Pairs with livecore_pident_publish(): the table is complete. */
-	to = smp_load_acquire(&published);
+	/* proc_pident_lookup(dir, dentry, rdx = first, rcx = end) */
+	to = replacement(regs);
 	if (!to) {
-		WRITE_ONCE(table_count, (regs->cx - regs->dx) / sizeof(*table));
+		if (regs->dx == (unsigned long)table)
+			WRITE_ONCE(table_count, (regs->cx - regs->dx) / sizeof(*table));
 		return;
 	}
 	regs->dx = (unsigned long)to->entries;
@@ -71,11 +78,10 @@ static void notrace hook_readdir(unsigned long ip, unsigned long parent_ip,
 	struct pt_regs *regs = ftrace_get_regs(fregs);
 	struct livecore_pident *to;
 
-	/* proc_pident_readdir(file, ctx, rdx = first, ecx = count) */
-	if (!regs || regs->dx != (unsigned long)table)
+	if (!regs)
 		return;
-	/* Pairs with livecore_pident_publish(): the table is complete. */
-	to = smp_load_acquire(&published);
+	/* proc_pident_readdir(file, ctx, rdx = first, ecx = count) */
+	to = replacement(regs);
 	if (!to)
 		return;
 	regs->dx = (unsigned long)to->entries;

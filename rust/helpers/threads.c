@@ -49,10 +49,10 @@ void livecore_thread_info(struct task_struct *task, struct livecore_thread_info 
 	rcu_read_lock();
 	ns = task_active_pid_ns(task);
 	if (ns) {
-		info->pid = task_pid_nr_ns(task, ns);
-		info->ppid = task_pid_nr_ns(rcu_dereference(task->real_parent), ns);
-		info->pgrp = task_pgrp_nr_ns(task, ns);
-		info->sid = task_session_nr_ns(task, ns);
+		info->ids.pid = task_pid_nr_ns(task, ns);
+		info->ids.ppid = task_pid_nr_ns(rcu_dereference(task->real_parent), ns);
+		info->ids.pgrp = task_pgrp_nr_ns(task, ns);
+		info->ids.sid = task_session_nr_ns(task, ns);
 	}
 	task_cputime_adjusted(task, &info->utime, &info->stime);
 	if (thread_group_leader(task)) {
@@ -77,7 +77,7 @@ void livecore_thread_info(struct task_struct *task, struct livecore_thread_info 
 /* fill_psinfo(), fs/binfmt_elf.c, but for the arguments; of @any's process. */
 void livecore_process_info(struct task_struct *any, struct livecore_process_info *info)
 {
-	struct livecore_thread_info ids;
+	struct livecore_thread_info thread;
 	struct task_struct *task;
 	const struct cred *cred;
 
@@ -87,11 +87,8 @@ void livecore_process_info(struct task_struct *any, struct livecore_process_info
 	rcu_read_unlock();
 
 	memset(info, 0, sizeof(*info));
-	livecore_thread_info(task, &ids);
-	info->pid = ids.pid;
-	info->ppid = ids.ppid;
-	info->pgrp = ids.pgrp;
-	info->sid = ids.sid;
+	livecore_thread_info(task, &thread);
+	info->ids = thread.ids;
 	info->flags = task->flags;
 	info->nice = task_nice(task);
 	info->state = READ_ONCE(task->__state);

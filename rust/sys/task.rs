@@ -148,7 +148,10 @@ pub(crate) fn capable_sys_ptrace() -> bool {
     }
 }
 
-/// What the notes say of a thread; ids in its own pid namespace, times in nanoseconds.
+/// A thread's ids, in its own pid namespace.
+pub(crate) use ffi::livecore_ids as Ids;
+
+/// What the notes say of a thread; times in nanoseconds.
 pub(crate) use ffi::livecore_thread_info as ThreadInfo;
 
 /// What the notes say of a process.

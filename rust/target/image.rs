@@ -69,14 +69,18 @@ impl Preparation {
     }
 }
 
+fn ids(ids: &task::Ids) -> Ids {
+    Ids {
+        pid: ids.pid,
+        ppid: ids.ppid,
+        pgrp: ids.pgrp,
+        sid: ids.sid,
+    }
+}
+
 fn thread_status(info: &ThreadInfo, fpvalid: bool) -> ThreadStatus {
     ThreadStatus {
-        ids: Ids {
-            pid: info.pid,
-            ppid: info.ppid,
-            pgrp: info.pgrp,
-            sid: info.sid,
-        },
+        ids: ids(&info.ids),
         sigpend: info.sigpend as u64,
         sighold: info.sighold as u64,
         utime: info.utime,
@@ -99,12 +103,7 @@ fn state_index(captured: Capture, state: u32) -> u8 {
 fn process_status(task: &Task, captured: Capture, psargs: KVec<u8>) -> ProcessStatus {
     let info = task::process_info(task);
     ProcessStatus {
-        ids: Ids {
-            pid: info.pid,
-            ppid: info.ppid,
-            pgrp: info.pgrp,
-            sid: info.sid,
-        },
+        ids: ids(&info.ids),
         state: state_index(captured, info.state),
         nice: info.nice as i8,
         flags: info.flags as u64,
