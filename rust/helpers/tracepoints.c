@@ -21,10 +21,12 @@ bool livecore_signal_was_sent(int result)
  * Never called: breaks the build where a prototype is no longer the one that
  * the probes in sys/tracepoints.rs are written for.
  */
-static void __maybe_unused check_prototypes(
-	void (*signal_generate)(void *data, int sig, struct kernel_siginfo *info,
-				struct task_struct *task, int group, int result),
-	void (*task_newtask)(void *data, struct task_struct *task, u64 clone_flags))
+typedef void signal_generate_probe(void *data, int sig, struct kernel_siginfo *info,
+				   struct task_struct *task, int group, int result);
+typedef void task_newtask_probe(void *data, struct task_struct *task, u64 clone_flags);
+
+static void __maybe_unused check_prototypes(signal_generate_probe *signal_generate,
+					    task_newtask_probe *task_newtask)
 {
 	check_trace_callback_type_signal_generate(signal_generate);
 	check_trace_callback_type_task_newtask(task_newtask);
