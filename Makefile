@@ -6,10 +6,11 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 MEM ?= 2G
 SMP ?= 2
+TESTS ?= *
 lab := tools/lab/enter python3 -m lab
 
-# Words for the shell reach it through the environment, whatever is in them.
-export RUN TESTS KERNELS
+# A variable as one word of the shell, as it was given: make expands no $ in it.
+quoted = '$(subst ','\'',$(value $(1)))'
 
 all: modules
 
@@ -24,13 +25,13 @@ demo:
 	@$(lab) demo
 
 check:
-	@$(lab) check --tests "$${TESTS:-*}" --kernels "$$KERNELS"
+	@$(lab) check --tests $(call quoted,TESTS) --kernels $(call quoted,KERNELS)
 
 lint:
 	@$(lab) lint
 
 vm:
-	@$(lab) vm --kernel '$(KERNEL)' --memory '$(MEM)' --cpus '$(SMP)' -- "$$RUN"
+	@$(lab) vm --kernel '$(KERNEL)' --memory '$(MEM)' --cpus '$(SMP)' -- $(call quoted,RUN)
 
 shell:
 	@$(lab) shell --kernel '$(KERNEL)' --memory '$(MEM)' --cpus '$(SMP)'

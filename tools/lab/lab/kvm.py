@@ -22,9 +22,9 @@ def works(kernel: Kernel) -> bool:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         answer = CACHE / "kvm"
         if answer.exists():
-            known_boot, _, result = answer.read_text(encoding="ascii").partition(" ")
+            known_boot, _, known = answer.read_text(encoding="ascii").partition(" ")
             if known_boot == boot:
-                return result == "yes"
+                return known == "yes"
         result = _probe(kernel.image)
         answer.write_text(f"{boot} {'yes' if result else 'no'}", encoding="ascii")
         if not result:

@@ -86,7 +86,10 @@ class Selftests:
     def build(self) -> None:
         """Builds the programs, once for all kernels."""
         log = LOGS / "selftests-build.log"
-        make = ["make", "-s", "-C", _FOLDER, f"OUT={self.programs}", f"KSRC={self.kernel.source}"]
+        make = [
+            "make", "-s", "-C", str(_FOLDER), f"OUT={self.programs}",
+            f"KSRC={self.kernel.source}",
+        ]
         with cache.locked(BUILD / ".selftests.lock"):
             log.unlink(missing_ok=True)
             must(make, log, "the selftests do not build")

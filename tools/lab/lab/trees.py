@@ -123,7 +123,7 @@ def _build_stock(path: Path, packages: StockPackages, source: Path) -> None:
     (tree / ".config").write_text(config, encoding="utf-8")
     (upstream,) = re.findall(r"^[\d.]+", packages.release)
     make = [
-        "make", "-s", "-C", source, f"O={tree}", f"-j{os.cpu_count()}", *STOCK_TOOLCHAIN,
+        "make", "-s", "-C", str(source), f"O={tree}", f"-j{os.cpu_count()}", *STOCK_TOOLCHAIN,
         *REPRODUCIBLE, f"LOCALVERSION={packages.release.removeprefix(upstream)}",
     ]
     must([*make, "olddefconfig"], log, "the packaged configuration is not accepted")
@@ -165,17 +165,25 @@ def _build_debug(path: Path, source: Path, config: Path) -> None:
     tree = path / "tree"
     tree.mkdir()
     make = [
-        "make", "-s", "-C", source, f"O={tree}", f"-j{os.cpu_count()}", *DEBUG_TOOLCHAIN,
+        "make", "-s", "-C", str(source), f"O={tree}", f"-j{os.cpu_count()}", *DEBUG_TOOLCHAIN,
         *REPRODUCIBLE,
     ]
     must([*make, f"KCONFIG_ALLCONFIG={config}", "allnoconfig"], log, "allnoconfig failed")
-    wanted = set(re.findall(r"^CONFIG_.*", config.read_text(encoding="utf-8"), re.MULTILINE))
-    missing = wanted - set((tree / ".config").read_text(encoding="utf-8").splitlines())
+    missing = _not_given(config, tree / ".config")
     if missing:
-        raise LabError(f"debug.config asks for what this kernel does not give: {sorted(missing)}")
+        raise LabError(f"debug.config asks for what this kernel does not give: {missing}")
     must([*make, "bzImage", "modules_prepare"], log, "the debug kernel does not build")
     shutil.copy(tree / "vmlinux.symvers", tree / "Module.symvers")
     shutil.copy(tree / "arch/x86/boot/bzImage", path / "vmlinuz")
+
+
+def _not_given(wanted: Path, given: Path) -> list[str]:
+    """The lines of one configuration that another does not fulfil."""
+    lines = re.findall(r"^CONFIG_.*", wanted.read_text(encoding="utf-8"), re.MULTILINE)
+    found = set(given.read_text(encoding="utf-8").splitlines())
+    # What is off is not written as =n.
+    found |= {f"{line.split()[1]}=n" for line in found if line.endswith(" is not set")}
+    return [line for line in lines if line not in found]
 
 
 def kernel_release(tree: Path) -> str:

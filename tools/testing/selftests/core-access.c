@@ -78,6 +78,8 @@ static const struct subject subjects[] = {
 static void compare(struct __test_metadata *_metadata, pid_t pid, const char *what,
 		    const int *expected)
 {
+	const char *before = fingerprint(pid);
+
 	for (size_t i = 0; i < EVERYBODY; i++) {
 		int mem = open_outcome_of(everybody[i].become, pid, "mem");
 		int core = open_outcome_of(everybody[i].become, pid, "core");
@@ -89,6 +91,7 @@ static void compare(struct __test_metadata *_metadata, pid_t pid, const char *wh
 		EXPECT_EQ(mem, core)
 			TH_LOG("%s, %s", everybody[i].name, what);
 	}
+	EXPECT_EQ(0, fingerprint_changes(pid, before));
 }
 
 CORE_TEST(like_mem)
@@ -100,6 +103,7 @@ CORE_TEST(like_mem)
 		char what[64];
 
 		target_start(&t, s->target, s->argument);
+		target_settle(&t);
 		snprintf(what, sizeof(what), "target %s %s", s->target, s->argument);
 		compare(_metadata, t.pid, what, s->errors);
 		EXPECT_EQ(0, target_finish(&t));
@@ -114,6 +118,7 @@ CORE_TEST(like_mem_under_yama)
 		SKIP(return, "a kernel without Yama");
 	sysctl_set("livecore_enable", 2);
 	target_start(&t, "plain", "1000 1");
+	target_settle(&t);
 	for (int scope = 0; scope <= 2; scope++) {
 		/* Openers are siblings of the target: no ancestors, so refused. */
 		int a = scope ? EACCES : 0;

@@ -94,6 +94,7 @@ CORE_TEST(owner_follows_dumpability)
 
 CORE_TEST(opens)
 {
+	const char *before;
 	char magic[4] = "";
 	struct stat st;
 	struct target t;
@@ -101,6 +102,7 @@ CORE_TEST(opens)
 
 	target_start(&t, "idle", NULL);
 	target_settle(&t);
+	before = fingerprint(t.pid);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(4, read(fd, magic, 4));
@@ -111,6 +113,7 @@ CORE_TEST(opens)
 	close(fd);
 	stat_entry(t.pid, "core", &st);
 	EXPECT_EQ(0, st.st_size);
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 

@@ -25,6 +25,7 @@ TARGET(without_leader)
 
 CORE_TEST(dead_leader)
 {
+	const char *before;
 	struct image image;
 	struct target t;
 	uint32_t n;
@@ -35,11 +36,13 @@ CORE_TEST(dead_leader)
 	for (uint32_t i = 1; i < n; i++) {
 		struct target_slot *slot = &t.page->slot[i];
 
-		if (slot->nr != SPINS) {
-			ASSERT_TRUE(EVENTUALLY(slot->tid &&
-					       thread_sleeps_in(t.pid, slot->tid, slot->nr)));
-		}
+		if (slot->nr == SPINS)
+			continue;
+		ASSERT_TRUE(EVENTUALLY(LOAD(slot->tid) &&
+				       thread_sleeps_in(t.pid, slot->tid, slot->nr)));
 	}
+	/* A dead leader has no memory of its own to be compared. */
+	before = fingerprint(t.page->slot[1].tid);
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	/* Every live thread, and not the leader. */
 	EXPECT_EQ(n - 1, image.nr_threads);
@@ -56,6 +59,7 @@ CORE_TEST(dead_leader)
 	EXPECT_LT(5, image_nr_loads(&image));
 	image_free(&image);
 	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.page->slot[1].tid, before));
 	target_kill(&t);
 }
 
@@ -106,9 +110,8 @@ CORE_TEST(ending_threads)
 		EXPECT_TRUE(target_runs(&t));
 		ASSERT_EQ(0, image_dump(&image, t.pid));
 		EXPECT_LE(3, image.nr_threads);
-		for (size_t i = 0; i < image.nr_threads; i++) {
+		for (size_t i = 0; i < image.nr_threads; i++)
 			EXPECT_EQ(1, image.threads[i].nr_prstatus);
-		}
 		image_free(&image);
 	}
 	target_kill(&t);

@@ -72,12 +72,14 @@ CORE_TEST(gate_comes_before_access)
 
 CORE_TEST(closing_ends_an_open_dump)
 {
+	const char *before;
 	char byte[64];
 	struct target t;
 	int fd;
 
 	target_start(&t, "of_user", "1000");
 	target_settle(&t);
+	before = fingerprint(t.pid);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(64, read(fd, byte, 64));
@@ -97,6 +99,7 @@ CORE_TEST(closing_ends_an_open_dump)
 	EXPECT_EQ(0, close(fd));
 	EXPECT_EQ(0, open_outcome_of(become_root, t.pid, "core"));
 	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 

@@ -12,6 +12,9 @@
 
 #include "fixture.h"
 
+/* Each function its own frame, and no other name than its own. */
+#define noinline	__attribute__((__noinline__, __noclone__))
+
 enum { CHAINS = 20 };
 
 struct chain {
@@ -24,7 +27,7 @@ struct chain {
 static struct chain chains[CHAINS];
 static uint32_t *stop;
 
-static inline __attribute__((always_inline)) void spin_here(struct chain *chain)
+static __always_inline void spin_here(struct chain *chain)
 {
 	asm volatile("vmovdqu %2, %%ymm0\n"
 		     "1: incq %0\n\t"
@@ -35,7 +38,7 @@ static inline __attribute__((always_inline)) void spin_here(struct chain *chain)
 		     : "xmm0", "memory", "cc");
 }
 
-static inline __attribute__((always_inline)) void sleep_here(struct chain *chain)
+static __always_inline void sleep_here(struct chain *chain)
 {
 	long result;
 	char byte;
@@ -54,14 +57,14 @@ static inline __attribute__((always_inline)) void sleep_here(struct chain *chain
  * keeps the compiler from leaving their frames out.
  */
 #define CHAIN(n, stay)							\
-static __attribute__((noinline, noclone)) int				\
+static noinline int				\
 chain_##n##_inner(struct chain *chain)					\
 {									\
 	stay(chain);							\
 	return n;							\
 }									\
 									\
-static __attribute__((noinline, noclone)) int				\
+static noinline int				\
 chain_##n##_middle(struct chain *chain)					\
 {									\
 	int value = chain_##n##_inner(chain);				\
@@ -70,7 +73,7 @@ chain_##n##_middle(struct chain *chain)					\
 	return value + 1;						\
 }									\
 									\
-static __attribute__((noinline, noclone)) int				\
+static noinline int				\
 chain_##n##_outer(struct chain *chain)					\
 {									\
 	int value = chain_##n##_middle(chain);				\
@@ -215,6 +218,7 @@ static void keep_core(const char *folder, const struct image *image)
 
 CORE_TEST(leaves_a_core)
 {
+	const char *before;
 	struct image image;
 	char folder[256];
 	struct target t;
@@ -224,6 +228,7 @@ CORE_TEST(leaves_a_core)
 	make_folder(folder, sizeof(folder));
 	target_start(&t, "chains", NULL);
 	target_settle(&t);
+	before = fingerprint(t.pid);
 	keep(folder, t.pid, "exe");
 	keep(folder, t.pid, "auxv");
 	keep(folder, t.pid, "maps");
@@ -233,6 +238,7 @@ CORE_TEST(leaves_a_core)
 	keep_core(folder, &image);
 	image_free(&image);
 	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 

@@ -33,7 +33,7 @@ TARGET(thousand)
 CORE_TEST(all_have_notes)
 {
 	struct target t;
-	char *before;
+	const char *before;
 
 	target_start(&t, "thousand", NULL);
 	target_settle(&t);
@@ -60,7 +60,6 @@ CORE_TEST(all_have_notes)
 	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	for (int i = 1; i <= THREADS; i++)
 		EXPECT_EQ(0, LOAD(t.page->slot[i].counter));
-	free(before);
 	EXPECT_EQ(0, target_finish(&t));
 }
 

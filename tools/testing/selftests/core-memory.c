@@ -58,7 +58,7 @@ MEMORY_TEST(equals_the_programs_own_sums)
 	const struct region_account *accounts;
 	struct image image;
 	struct target t;
-	char *before;
+	const char *before;
 
 	target_start(&t, "regions", self->directory);
 	target_settle(&t);
@@ -85,7 +85,6 @@ MEMORY_TEST(equals_the_programs_own_sums)
 	}
 	image_free(&image);
 	EXPECT_EQ(0, target_finish(&t));
-	free(before);
 }
 
 /* Never touched pages read as zeros, and stay untouched: see the fingerprint. */
@@ -96,7 +95,7 @@ MEMORY_TEST(holes_are_zeros)
 	const unsigned char *bytes;
 	struct image image;
 	struct target t;
-	char *before;
+	const char *before;
 
 	target_start(&t, "regions", self->directory);
 	target_settle(&t);
@@ -114,7 +113,6 @@ MEMORY_TEST(holes_are_zeros)
 	}
 	image_free(&image);
 	EXPECT_EQ(0, target_finish(&t));
-	free(before);
 }
 
 /*

@@ -67,12 +67,14 @@ CORE_TEST(order)
 		{ "CORE", NT_PRFPREG }, { "LINUX", NT_X86_XSTATE },
 	};
 	static const struct kind layout[] = { { "LINUX", NT_X86_XSAVE_LAYOUT } };
+	const char *before;
 	struct image image;
 	struct target t;
 	size_t at = 0;
 
 	target_start(&t, "somebody", NULL);
 	target_settle(&t);
+	before = fingerprint(t.pid);
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	EXPECT_EQ(4, image.phdr[0].p_align);
 	EXPECT_EQ(0, image.phdr[0].p_vaddr);
@@ -94,6 +96,8 @@ CORE_TEST(order)
 	EXPECT_TRUE(follow(&image, &at, layout, 1));
 	EXPECT_EQ(image.nr_notes, at);
 	image_free(&image);
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 
@@ -107,7 +111,8 @@ CORE_TEST(process)
 	struct target t;
 	char args[81] = "";
 
-	target_start(&t, "somebody", "an argument so long that the whole does not fit into it by far");
+	target_start(&t, "somebody",
+		     "an argument so long that the whole does not fit into it by far");
 	target_settle(&t);
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	note = image_note(&image, "CORE", NT_PRPSINFO);

@@ -245,6 +245,7 @@ static void expect_floating(struct __test_metadata *_metadata,
 
 CORE_TEST(exact)
 {
+	const char *before;
 	struct image image;
 	struct target t;
 
@@ -252,6 +253,7 @@ CORE_TEST(exact)
 		SKIP(return, "a CPU without AVX");
 	target_start(&t, "patterns", NULL);
 	target_settle(&t);
+	before = fingerprint(t.pid);
 	for (int round = 0; round < 5; round++) {
 		ASSERT_EQ(0, image_dump(&image, t.pid));
 		EXPECT_EQ(1 + THREADS, image.nr_threads);
@@ -270,6 +272,7 @@ CORE_TEST(exact)
 		image_free(&image);
 		EXPECT_TRUE(target_runs(&t));
 	}
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	target_send(&t, 'g');
 	target_expect(&t, 'g');
 	for (int n = 0; n < THREADS; n++) {

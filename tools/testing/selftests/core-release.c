@@ -36,9 +36,12 @@ static void expect_held(struct __test_metadata *_metadata, struct target *t, int
 
 CORE_TEST(held_from_open_to_close)
 {
+	const char *before;
 	struct target t;
 
 	target_start(&t, "spinners", NULL);
+	target_settle(&t);
+	before = fingerprint(t.pid);
 	for (int round = 0; round < 10; round++) {
 		int fd;
 
@@ -49,43 +52,55 @@ CORE_TEST(held_from_open_to_close)
 		ASSERT_EQ(0, close(fd));
 		EXPECT_TRUE(target_runs(&t));
 	}
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 
 CORE_TEST(half_read)
 {
 	unsigned char bytes[3 * PAGE];
+	const char *before;
 	struct target t;
 	int fd;
 
 	target_start(&t, "spinners", NULL);
+	target_settle(&t);
+	before = fingerprint(t.pid);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(sizeof(bytes), read(fd, bytes, sizeof(bytes)));
 	close(fd);
 	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 
 CORE_TEST(not_read_at_all)
 {
+	const char *before;
 	struct target t;
 	int fd;
 
 	target_start(&t, "spinners", NULL);
+	target_settle(&t);
+	before = fingerprint(t.pid);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	close(fd);
 	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 
 /* A reader that is killed in the midst of reading. */
 CORE_TEST(killed_reader)
 {
+	const char *before;
 	struct target t;
 
 	target_start(&t, "spinners", NULL);
+	target_settle(&t);
+	before = fingerprint(t.pid);
 	for (int round = 0; round < 5; round++) {
 		int started[2];
 		pid_t reader;
@@ -114,6 +129,7 @@ CORE_TEST(killed_reader)
 		close(started[0]);
 		EXPECT_TRUE(target_runs(&t));
 	}
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 

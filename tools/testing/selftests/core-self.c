@@ -48,7 +48,7 @@ static void dump_self(struct target_self *self)
 	memcpy(&regs, &image.threads[0].prstatus->pr_reg, sizeof(regs));
 	value[FIRST_NR] = regs.orig_rax;
 	found = image_at(&image, (uint64_t)&self->page->value, 8);
-	value[FOUND] = found != NULL;
+	value[FOUND] = !!found;
 	image_free(&image);
 }
 

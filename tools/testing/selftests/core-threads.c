@@ -94,16 +94,16 @@ CORE_TEST(every_thread_has_notes)
 	struct thread_syscall call[TARGET_SLOTS];
 	struct image image;
 	struct target t;
-	char *before;
+	const char *before;
 	uint32_t n;
 
 	target_start(&t, "menagerie", NULL);
 	target_settle(&t);
 	n = t.page->nr_slots;
 	for (uint32_t i = 0; i < n; i++) {
-		if (t.page->slot[i].nr != SPINS) {
-			ASSERT_TRUE(thread_syscall(t.pid, t.page->slot[i].tid, &call[i]));
-		}
+		if (t.page->slot[i].nr == SPINS)
+			continue;
+		ASSERT_TRUE(thread_syscall(t.pid, t.page->slot[i].tid, &call[i]));
 	}
 	before = fingerprint(t.pid);
 
@@ -131,7 +131,6 @@ CORE_TEST(every_thread_has_notes)
 	image_free(&image);
 	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_TRUE(target_runs(&t));
-	free(before);
 	EXPECT_EQ(0, target_finish(&t));
 }
 
@@ -214,7 +213,7 @@ TEST_F_TIMEOUT(frozen, state_d, CORE_TEST_SECONDS)
 	struct image image;
 	struct target t;
 	char path[128];
-	char *before;
+	const char *before;
 
 	snprintf(path, sizeof(path), "%s/file", self->fs.directory);
 	target_start(&t, "writer", path);
@@ -239,7 +238,6 @@ TEST_F_TIMEOUT(frozen, state_d, CORE_TEST_SECONDS)
 	frozen_fs_thaw(&self->fs);
 	EXPECT_TRUE(EVENTUALLY(LOAD(slot->counter)));
 	EXPECT_EQ(6, LOAD(slot->result));
-	free(before);
 	target_kill(&t);
 }
 
@@ -249,7 +247,7 @@ CORE_TEST(stopped_process)
 	struct image image;
 	struct target t;
 	uint64_t turns;
-	char *before;
+	const char *before;
 
 	target_start(&t, "menagerie", NULL);
 	target_settle(&t);
@@ -258,9 +256,9 @@ CORE_TEST(stopped_process)
 		pid_t tid = t.page->slot[i].tid;
 
 		/* Neither stops nor wakes before its child is gone. */
-		if (strcmp(slot_name(i), "vfork")) {
-			ASSERT_TRUE(EVENTUALLY(thread_state(t.pid, tid) == 'T'));
-		}
+		if (!strcmp(slot_name(i), "vfork"))
+			continue;
+		ASSERT_TRUE(EVENTUALLY(thread_state(t.pid, tid) == 'T'));
 	}
 	before = fingerprint(t.pid);
 	turns = target_turns(&t);
@@ -282,7 +280,6 @@ CORE_TEST(stopped_process)
 	EXPECT_EQ('T', thread_state(t.pid, t.pid));
 	CHECK(kill(t.pid, SIGCONT));
 	EXPECT_TRUE(target_runs(&t));
-	free(before);
 	EXPECT_EQ(0, target_finish(&t));
 }
 

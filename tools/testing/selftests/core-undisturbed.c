@@ -29,7 +29,7 @@ static const struct sleeper_kind *kind_of(uint32_t slot)
 CORE_TEST(no_call_returns)
 {
 	struct target t;
-	char *before;
+	const char *before;
 	uint32_t n;
 
 	target_start(&t, "sleepers", NULL);
@@ -62,7 +62,6 @@ CORE_TEST(no_call_returns)
 		EXPECT_EQ(kind_of(i)->returns, slot->result)
 			TH_LOG("%s", kind_of(i)->name);
 	}
-	free(before);
 	EXPECT_EQ(0, target_finish(&t));
 }
 
@@ -101,7 +100,7 @@ CORE_TEST(woken_while_held)
 CORE_TEST(dumps_that_come_to_nothing)
 {
 	struct target t;
-	char *before;
+	const char *before;
 	int fd;
 
 	target_start(&t, "sleepers", NULL);
@@ -123,7 +122,6 @@ CORE_TEST(dumps_that_come_to_nothing)
 	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	for (uint32_t i = 0; i < t.page->nr_slots; i++)
 		EXPECT_EQ(0, LOAD(t.page->slot[i].counter));
-	free(before);
 	EXPECT_EQ(0, target_finish(&t));
 }
 

@@ -97,7 +97,7 @@ UNLOAD_TEST(sleepers_are_left_alone)
 {
 	struct image image;
 	struct target t;
-	char *before;
+	const char *before;
 
 	target_start(&t, "mixed", NULL);
 	target_settle(&t);
@@ -111,7 +111,6 @@ UNLOAD_TEST(sleepers_are_left_alone)
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	image_free(&image);
 	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
-	free(before);
 	EXPECT_EQ(0, target_finish(&t));
 }
 

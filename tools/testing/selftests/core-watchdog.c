@@ -21,6 +21,7 @@ TARGET(mixed)
 
 CORE_TEST(idle_reader)
 {
+	const char *before;
 	struct image image;
 	char bytes[64];
 	struct target t;
@@ -29,6 +30,7 @@ CORE_TEST(idle_reader)
 
 	target_start(&t, "mixed", NULL);
 	target_settle(&t);
+	before = fingerprint(t.pid);
 	sysctl_set("livecore_stall_ms", 1000);
 	opened = seconds_now();
 	fd = core_open(t.pid);
@@ -43,12 +45,14 @@ CORE_TEST(idle_reader)
 	EXPECT_EQ(ETIMEDOUT, errno);
 
 	/* What has ended is in nobody's way, closed or not. */
+	sysctl_set("livecore_stall_ms", 30000);
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	image_free(&image);
 	EXPECT_EQ(0, close(fd));
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	image_free(&image);
 	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	EXPECT_EQ(0, target_finish(&t));
 }
 

@@ -2,6 +2,8 @@
 """Gates that read rather than run: each is one test that passes or says what is wrong."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from .. import module, trees
 from ..kernels import Kernel
@@ -33,7 +35,7 @@ def sources(name: str, report: Report) -> None:
         ("clippy", rust.clippy),
         ("rustdoc", rust.rustdoc),
     ):
-        _judge(report, f"lint/{gate}", lambda found_on=found_on: found_on(kernel))
+        _judge(report, f"lint/{gate}", partial(found_on, kernel))
 
 
 def objects_of(kernel: Kernel, report: Report) -> None:
@@ -44,8 +46,11 @@ def objects_of(kernel: Kernel, report: Report) -> None:
         ("panics", objects.panics),
         ("indirect-calls", objects.indirect_calls),
     ):
-        name = f"lint/{kernel.name}/{gate}"
-        _judge(report, name, lambda found=found: found(module.build(kernel)))
+        _judge(report, f"lint/{kernel.name}/{gate}", partial(_of_module, kernel, found))
+
+
+def _of_module(kernel: Kernel, gate: Callable[[Path], Complaints]) -> Complaints:
+    return gate(module.build(kernel))
 
 
 def _judge(report: Report, name: str, gate: Callable[[], Complaints]) -> None:

@@ -48,6 +48,10 @@ do {									\
 		FAIL("%s: %d", #call, check_value_);			\
 } while (0)
 
+#ifndef ARRAY_SIZE
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+#endif
+
 /* What another process or thread writes. */
 #define LOAD(object)		__atomic_load_n(&(object), __ATOMIC_SEQ_CST)
 #define STORE(object, value)	__atomic_store_n(&(object), (value), __ATOMIC_SEQ_CST)

@@ -51,7 +51,7 @@ static void add_pages(struct text *text, pid_t pid)
 	};
 	char *rollup = proc_text_of(pid, "smaps_rollup");
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		add(text, "smaps %s: %lld", keys[i], text_number(rollup, keys[i]));
 	add(text, "smaps clean: %lld", text_number(rollup, "Shared_Clean") +
 	    text_number(rollup, "Private_Clean"));
@@ -74,7 +74,7 @@ static void add_status(struct text *text, pid_t pid)
 	char *line;
 
 	while ((line = strsep(&rest, "\n")))
-		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 			if (!strncmp(line, keys[i], strlen(keys[i])) &&
 			    line[strlen(keys[i])] == ':')
 				add(text, "status %s", line);
@@ -104,7 +104,8 @@ static bool add_threads(struct text *text, pid_t pid)
 			all_sleep = false;
 			add(text, "thread %d runs", tid[i]);
 		} else {
-			add(text, "thread %d %c switches %lld %lld faults %lu %lu ticks %lu %lu in %.*s",
+			add(text,
+			    "thread %d %c switches %lld %lld faults %lu %lu ticks %lu %lu in %.*s",
 			    tid[i], state, text_number(status, "voluntary_ctxt_switches"),
 			    text_number(status, "nonvoluntary_ctxt_switches"),
 			    minor, major, user, system, (int)strcspn(call, "\n"), call);
@@ -160,7 +161,7 @@ static void add_ipc(struct text *text)
 {
 	static const char * const files[] = { "shm", "sem", "msg" };
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		char *all = proc_text("sysvipc/%s", files[i]);
 		char *rest = all;
 		char *line;
@@ -172,7 +173,7 @@ static void add_ipc(struct text *text)
 	}
 }
 
-static char *take(pid_t pid)
+const char *fingerprint_now(pid_t pid)
 {
 	struct text text = {};
 	bool all_sleep;
@@ -185,7 +186,7 @@ static char *take(pid_t pid)
 	return text.data;
 }
 
-char *fingerprint(pid_t pid)
+const char *fingerprint(pid_t pid)
 {
 	char path[64];
 	int fd;
@@ -195,13 +196,13 @@ char *fingerprint(pid_t pid)
 	/* 4: the soft-dirty bits. */
 	CHECK(write(fd, "4", 1));
 	close(fd);
-	return take(pid);
+	return fingerprint_now(pid);
 }
 
 size_t fingerprint_changes(pid_t pid, const char *before)
 {
 	char *old_text = CHECK_POINTER(strdup(before));
-	char *new_text = take(pid);
+	char *new_text = CHECK_POINTER(strdup(fingerprint_now(pid)));
 	char *old_rest = old_text, *new_rest = new_text;
 	size_t changes = 0;
 

@@ -11,8 +11,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* To be freed. Clears the soft-dirty bits first. */
-char *fingerprint(pid_t pid);
+/* Clears the soft-dirty bits first. It lives as long as the test. */
+const char *fingerprint(pid_t pid);
+
+/* The same, but it leaves them. */
+const char *fingerprint_now(pid_t pid);
 
 /* How many lines are different now; says which. */
 size_t fingerprint_changes(pid_t pid, const char *before);

@@ -23,7 +23,7 @@
 int main(int argc, char **argv)						\
 {									\
 	target_dispatch(argc, argv);					\
-	return test_harness_run(argc, argv);				\
+	exit(test_harness_run(argc, argv));				\
 }
 
 #endif /* LIVECORE_FRAME_H */

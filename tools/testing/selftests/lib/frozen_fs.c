@@ -32,31 +32,33 @@ static void load_drivers(void)
 		return;
 }
 
-static void mount_image(struct frozen_fs *fs)
+static void attach_loop(struct frozen_fs *fs)
 {
 	int control = CHECK(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
 	int number = CHECK(ioctl(control, LOOP_CTL_GET_FREE));
 	int image = CHECK(open(fs->image, O_RDWR | O_CLOEXEC));
-	struct loop_config config = {
-		.fd = image,
-		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
-	};
-	int device, keeper;
+	struct loop_config config = { .fd = image };
+	int device;
 
 	snprintf(fs->device, sizeof(fs->device), "/dev/loop%d", number);
 	device = CHECK(open(fs->device, O_RDWR | O_CLOEXEC));
 	CHECK(ioctl(device, LOOP_CONFIGURE, &config));
-	/*
-	 * The mount keeps the device; the last user's close detaches the file.
-	 * Where BLK_DEV_WRITE_MOUNTED is off, that user must not be a writer.
-	 */
-	keeper = CHECK(open(fs->device, O_RDONLY | O_CLOEXEC));
+	/* Some kernels mount no device that somebody may write to. */
 	close(device);
-	CHECK(mount(fs->device, fs->directory, "ext4", 0, NULL));
-	fs->mounted = true;
-	close(keeper);
 	close(image);
 	close(control);
+}
+
+static void mount_image(struct frozen_fs *fs)
+{
+	int device;
+
+	CHECK(mount(fs->device, fs->directory, "ext4", 0, NULL));
+	fs->mounted = true;
+	/* In use, so this takes effect when it is mounted no more. */
+	device = CHECK(open(fs->device, O_RDONLY | O_CLOEXEC));
+	CHECK(ioctl(device, LOOP_CLR_FD));
+	close(device);
 }
 
 void frozen_fs_create(struct frozen_fs *fs)
@@ -72,6 +74,7 @@ void frozen_fs_create(struct frozen_fs *fs)
 	CHECK(ftruncate(image, SIZE));
 	close(image);
 	run("/usr/sbin/mkfs.ext4 -q -F -O ^has_journal %s", fs->image);
+	attach_loop(fs);
 	mount_image(fs);
 }
 

@@ -31,11 +31,17 @@ int module_unload(void)
 	return syscall(SYS_delete_module, "livecore", O_NONBLOCK) ? -errno : 0;
 }
 
+static bool tried_to_unload(int *error)
+{
+	*error = module_unload();
+	return *error != -EWOULDBLOCK;
+}
+
 bool module_unloads(void)
 {
-	int error;
+	int error = -EWOULDBLOCK;
 
-	if (!EVENTUALLY((error = module_unload()) != -EWOULDBLOCK))
+	if (!EVENTUALLY(tried_to_unload(&error)))
 		return false;
 	if (error)
 		FAIL("delete_module: %s", strerror(-error));

@@ -119,7 +119,7 @@ static void clean_semop(struct sleeper *s)
 
 struct message {
 	long type;
-	char text[1];
+	char text;
 };
 
 static void prepare_msgrcv(struct sleeper *s)
@@ -219,7 +219,7 @@ static const struct sleeper_kind kinds[] = {
 	{ "vfork", SYS_vfork, 1, prepare_pipe, sleep_vfork, wake_pipe, NULL },
 };
 
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+enum { KINDS = ARRAY_SIZE(kinds) };
 
 static struct sleeper sleepers[KINDS];
 

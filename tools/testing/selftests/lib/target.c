@@ -83,6 +83,16 @@ void target_do(struct target *target, char command)
 	target_expect(target, command);
 }
 
+/* The child of a vfork() runs in its parent's memory: it has to sleep, too. */
+static bool borrower_sleeps(pid_t pid, pid_t tid)
+{
+	char *text = proc_text("%d/task/%d/children", pid, tid);
+	pid_t child = text ? atoi(text) : 0;
+
+	free(text);
+	return child && thread_sleeps_in(child, child, SYS_read);
+}
+
 static bool slot_settled(struct target *target, struct target_slot *slot)
 {
 	pid_t tid = LOAD(slot->tid);
@@ -91,6 +101,8 @@ static bool slot_settled(struct target *target, struct target_slot *slot)
 		return false;
 	if (slot->nr == SPINS)
 		return LOAD(slot->counter) > 0;
+	if (slot->nr == SYS_vfork && !borrower_sleeps(target->pid, tid))
+		return false;
 	return thread_sleeps_in(target->pid, tid, slot->nr);
 }
 

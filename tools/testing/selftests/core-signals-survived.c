@@ -1,163 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A held process dies at once of what kills it, and of nothing else.
+ * Signals that do not end a process do not end its dump: what is handled,
+ * ignored or blocked waits until the dump is closed.
  */
 #define _GNU_SOURCE
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "frame.h"
-#include "sleepers.h"
 
-enum {
-	/* Far below the watchdog's 30 s, far above what it takes emulated. */
-	DEATH_SECONDS	= 10,
-	HANDLED		= 0,	/* target_page.value[]: calls of the handler */
-};
-
-static void no_core_files(void)
-{
-	struct rlimit none = {};
-
-	CHECK(setrlimit(RLIMIT_CORE, &none));
-}
-
-static void *turn(void *argument)
-{
-	struct target_slot *slot = argument;
-
-	slot->tid = gettid();
-	for (;;)
-		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
-	return NULL;
-}
-
-/* The leader turns, too: nobody sleeps. */
-TARGET(all_running)
-{
-	no_core_files();
-	self->page->slot[0].nr = SPINS;
-	target_spinners(self, 2);
-	target_event(self, 'R');
-	turn(&self->page->slot[0]);
-	return 0;
-}
-
-TARGET(all_asleep)
-{
-	no_core_files();
-	sleepers_start(self);
-	target_serve(self);
-	sleepers_clean();
-	return 0;
-}
-
-/* Both at once. */
-TARGET(mixed)
-{
-	no_core_files();
-	sleepers_start(self);
-	target_spinners(self, 2);
-	target_serve(self);
-	sleepers_clean();
-	return 0;
-}
-
-FIXTURE(fatal)
-{
-	struct sysctl_values sysctls;
-};
-
-FIXTURE_VARIANT(fatal)
-{
-	const char *target;
-	int signal;
-	bool to_thread;		/* to its last one, else to the process */
-};
-
-#define FATAL(name_, target_, signal_, to_thread_)			\
-	FIXTURE_VARIANT_ADD(fatal, name_)				\
-	{								\
-		.target = target_,					\
-		.signal = signal_,					\
-		.to_thread = to_thread_,				\
-	}
-
-FATAL(kill_running, "all_running", SIGKILL, false);
-FATAL(abrt_running, "all_running", SIGABRT, false);
-FATAL(quit_running, "all_running", SIGQUIT, false);
-FATAL(term_running, "all_running", SIGTERM, false);
-FATAL(kill_asleep, "all_asleep", SIGKILL, false);
-FATAL(abrt_asleep, "all_asleep", SIGABRT, false);
-FATAL(quit_asleep, "all_asleep", SIGQUIT, false);
-FATAL(term_asleep, "all_asleep", SIGTERM, false);
-FATAL(segv_mixed, "mixed", SIGSEGV, false);
-FATAL(alrm_mixed, "mixed", SIGALRM, false);
-FATAL(realtime_mixed, "mixed", 40, false);
-FATAL(kill_one_thread, "mixed", SIGKILL, true);
-FATAL(abrt_one_thread, "mixed", SIGABRT, true);
-FATAL(term_one_thread, "mixed", SIGTERM, true);
-
-FIXTURE_SETUP(fatal)
-{
-	sysctl_prepare(&self->sysctls);
-	sysctl_set("livecore_stall_ms", 30000);
-}
-
-FIXTURE_TEARDOWN_PARENT(fatal)
-{
-	sysctl_restore(&self->sysctls);
-}
-
-/* An error wherever it is read; never bytes, for the process is gone. */
-static void expect_ended(struct __test_metadata *_metadata, int fd, off_t size)
-{
-	off_t offsets[] = { 0, 64, size / 2, size - 4096 };
-	char bytes[512];
-
-	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
-		EXPECT_EQ(-1, pread(fd, bytes, sizeof(bytes), offsets[i]));
-		EXPECT_TRUE(errno == ECANCELED || errno == ESRCH)
-			TH_LOG("errno %d at %#lx", errno, offsets[i]);
-	}
-}
-
-TEST_F_TIMEOUT(fatal, dies_at_once, CORE_TEST_SECONDS)
-{
-	struct target_slot *last;
-	char bytes[4096];
-	struct target t;
-	struct stat st;
-	int fd, status;
-
-	target_start(&t, variant->target, NULL);
-	target_settle(&t);
-	last = &t.page->slot[t.page->nr_slots - 1];
-	fd = core_open(t.pid);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(sizeof(bytes), read(fd, bytes, sizeof(bytes)));
-	ASSERT_EQ(0, fstat(fd, &st));
-	for (uint32_t i = 0; i < t.page->nr_slots; i++) {
-		pid_t tid = t.page->slot[i].tid;
-
-		if (t.page->slot[i].nr == SPINS) {
-			ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, tid)));
-		}
-	}
-	if (variant->to_thread)
-		CHECK(tgkill(t.pid, last->tid, variant->signal));
-	else
-		CHECK(kill(t.pid, variant->signal));
-	status = target_dies_within(&t, DEATH_SECONDS);
-	EXPECT_NE(-1, status)
-		TH_LOG("still alive after %d s", DEATH_SECONDS);
-	EXPECT_TRUE(WIFSIGNALED(status));
-	EXPECT_EQ(variant->signal, WTERMSIG(status));
-	expect_ended(_metadata, fd, st.st_size);
-	EXPECT_EQ(0, close(fd));
-}
+enum { HANDLED = 0 };	/* target_page.value[]: calls of the handler */
 
 static struct target_page *handler_page;
 
@@ -274,12 +126,14 @@ SURVIVED_TEST(handled)
 
 SURVIVED_TEST(ignored)
 {
+	const char *before;
 	struct image image;
 	struct target t;
 	int fd;
 
 	target_start(&t, "prepared", variant->spinners);
 	target_settle(&t);
+	before = fingerprint(t.pid);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, image_read(&image, fd));
@@ -288,6 +142,7 @@ SURVIVED_TEST(ignored)
 	expect_goes_on(_metadata, &t, fd, &image);
 	close(fd);
 	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	image_free(&image);
 	EXPECT_EQ(0, target_finish(&t));
 }
