@@ -10,6 +10,8 @@
 #include "fixture.h"
 #include "sleepers.h"
 
+enum { ROUNDS = 12 };
+
 /* target_page.value[] */
 enum { CHILD, CHILD_TURNS };
 
@@ -104,7 +106,7 @@ CORE_TEST(ending_threads)
 	struct target t;
 
 	target_start(&t, "ending_threads", NULL);
-	for (int round = 0; round < 30; round++) {
+	for (int round = 0; round < ROUNDS; round++) {
 		struct image image;
 
 		EXPECT_TRUE(target_runs(&t));
@@ -120,7 +122,7 @@ CORE_TEST(ending_threads)
 /* Processes that end while dumps of them open: an error or a core, and no hang. */
 CORE_TEST(ending_processes)
 {
-	for (int round = 0; round < 30; round++) {
+	for (int round = 0; round < ROUNDS; round++) {
 		struct image image;
 		struct target t;
 		int status, error;

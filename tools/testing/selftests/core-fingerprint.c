@@ -19,18 +19,16 @@ static int segment;
 /* Does to itself what the command says. */
 static void change(char command)
 {
-	volatile unsigned char *page = region;
-
 	switch (command) {
 	case 't':	/* touches a page that was not there */
-		page[HALF * PAGE] = 1;
+		STORE(region[HALF * PAGE], 1);
 		break;
 	case 'z':	/* reads one: the zero page is there now */
-		(void)page[(HALF + 1) * PAGE];
+		(void)LOAD(region[(HALF + 1) * PAGE]);
 		break;
 	case 'w':	/* writes again to those that are there */
 		for (int i = 0; i < HALF; i++)
-			page[i * PAGE] = 2;
+			STORE(region[i * PAGE], 2);
 		break;
 	case 'd':	/* drops one */
 		CHECK(madvise(region, PAGE, MADV_DONTNEED));

@@ -42,7 +42,7 @@ CORE_TEST(held_from_open_to_close)
 	target_start(&t, "spinners", NULL);
 	target_settle(&t);
 	before = fingerprint(t.pid);
-	for (int round = 0; round < 10; round++) {
+	for (int round = 0; round < 5; round++) {
 		int fd;
 
 		EXPECT_TRUE(target_runs(&t));
@@ -101,7 +101,7 @@ CORE_TEST(killed_reader)
 	target_start(&t, "spinners", NULL);
 	target_settle(&t);
 	before = fingerprint(t.pid);
-	for (int round = 0; round < 5; round++) {
+	for (int round = 0; round < 3; round++) {
 		int started[2];
 		pid_t reader;
 		char byte;
@@ -222,40 +222,55 @@ CORE_TEST(sleeper_that_wakes)
 
 static struct target_self *storm_self;
 
-static void *short_life(void *argument)
-{
-	struct target_slot *slot = argument;
+/* Threads that each of the breeders keeps alive. */
+enum { BROOD = 3 };
 
-	for (int i = 0; i < 1000; i++)
-		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
+struct child {
+	struct target_slot *breeder;
+	uint64_t number;
+};
+
+/*
+ * Counts until BROOD others have come after it: so one that escapes, when its
+ * breeder has been caught, goes on counting.
+ */
+static void *count_for_a_while(void *argument)
+{
+	struct child child = *(struct child *)argument;
+
+	free(argument);
+	while (LOAD(child.breeder->value[0]) < child.number + BROOD)
+		__atomic_add_fetch(&child.breeder->counter, 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
-/* Always making the next thread; those live shortly, and count all the while. */
+/* Always making the next thread. */
 static void *breed(void *argument)
 {
 	struct target_slot *slot = argument;
+	pthread_attr_t attributes;
 
+	CHECK_ZERO(pthread_attr_init(&attributes));
+	CHECK_ZERO(pthread_attr_setstacksize(&attributes, 32768));
+	CHECK_ZERO(pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED));
 	STORE(slot->tid, gettid());
-	while (!LOAD(storm_self->page->stop)) {
-		pthread_attr_t attributes;
+	for (uint64_t number = 1; !LOAD(storm_self->page->stop); number++) {
+		struct child *child = CHECK_POINTER(malloc(sizeof(*child)));
 		pthread_t thread;
 
-		pthread_attr_init(&attributes);
-		pthread_attr_setstacksize(&attributes, 32768);
-		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-		/* Refused while too many are alive: then counting goes on here. */
-		pthread_create(&thread, &attributes, short_life, slot);
-		pthread_attr_destroy(&attributes);
-		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
+		*child = (struct child){ slot, number };
+		CHECK_ZERO(pthread_create(&thread, &attributes, count_for_a_while, child));
+		STORE(slot->value[0], number);
 	}
+	/* The last ones, too, come to their end. */
+	STORE(slot->value[0], UINT64_MAX);
 	return NULL;
 }
 
 TARGET(clone_storm)
 {
 	storm_self = self;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 2; i++) {
 		struct target_slot *slot = target_slot(self);
 
 		slot->nr = SPINS;
@@ -276,7 +291,7 @@ CORE_TEST(clone_storm)
 	struct target t;
 
 	target_start(&t, "clone_storm", NULL);
-	for (int round = 0; round < 15; round++) {
+	for (int round = 0; round < 8; round++) {
 		pid_t tid[4096];
 		struct image image;
 		size_t n;
@@ -300,7 +315,7 @@ CORE_TEST(clone_storm)
 		close(fd);
 	}
 	EXPECT_TRUE(target_runs(&t));
-	target_kill(&t);
+	EXPECT_EQ(0, target_finish(&t));
 }
 
 CORE_TEST_MAIN

@@ -8,7 +8,7 @@
 
 #include "fixture.h"
 
-enum { DUMPS = 5, MOST = 3 };
+enum { DUMPS = 3, MOST = 3 };
 
 /* target_page.value[] */
 enum { VICTIM, DUMPED, BUSY, DEADLOCK, OTHER_ERROR };

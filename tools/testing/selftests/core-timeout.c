@@ -12,14 +12,14 @@
 #include "fixture.h"
 
 enum {
-	PIECES	= 128,
+	PIECES	= 32,
 	PIECE	= 1 << 20,
 	FIRST	= 32,	/* bytes that go to where the test can see them */
 };
 
 static unsigned char piece[PIECE];
 
-/* One call that takes long: 128 MiB of random numbers. */
+/* One call that takes long: 32 MiB of random numbers. */
 static void *work_in_the_kernel(void *argument)
 {
 	struct target_slot *slot = argument;
@@ -70,6 +70,7 @@ CORE_TEST(running_system_call)
 	target_start(&t, "busy_in_the_kernel", NULL);
 	target_settle(&t);
 	sysctl_set("livecore_timeout_ms", 10);
+	sysctl_set("livecore_stall_ms", 3600000);
 	slot = &t.page->slot[1];
 	target_send(&t, 'g');
 	ASSERT_TRUE(EVENTUALLY(LOAD(slot->value[0])));

@@ -15,7 +15,7 @@
 #include "module.h"
 #include "sleepers.h"
 
-enum { MEDDLERS = 3, RELOADS = 10, PATIENCE = 50 };
+enum { MEDDLERS = 2, RELOADS = 6, PATIENCE = 50 };
 
 FIXTURE(unload)
 {
