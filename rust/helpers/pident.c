@@ -214,14 +214,19 @@ void livecore_pident_publish(struct livecore_pident *pident)
 /*
  * Ends the use of a table that was published and is hooked no more: entries
  * that somebody still has open by O_PATH find no operation from here on.
+ *
+ * No file is open. While there is an open operation, it refuses, and nothing
+ * else is called. So it goes last: whoever finds none, and so opens a file
+ * that we do not know, finds none of the others either.
  */
 void livecore_pident_retire(struct livecore_pident *pident)
 {
-	WRITE_ONCE(pident->fops.open, NULL);
 	WRITE_ONCE(pident->fops.read_iter, NULL);
 	WRITE_ONCE(pident->fops.splice_read, NULL);
 	WRITE_ONCE(pident->fops.llseek, NULL);
 	WRITE_ONCE(pident->fops.release, NULL);
+	/* Pairs with the order of the loads in do_dentry_open() and __fput(). */
+	smp_store_release(&pident->fops.open, NULL);
 }
 
 struct find_core {
