@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * livecore: dumping a running process through /proc/<pid>/core.
+ *
+ * Documentation/ABI/testing/procfs-core has the rules. Not stable before 1.0.
+ */
+#ifndef _UAPI_LINUX_LIVECORE_H
+#define _UAPI_LINUX_LIVECORE_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/*
+ * Each ioctl takes a pointer to a structure that begins with its own size in
+ * bytes, as the caller knows it; START and RELEASE take nothing, and want 0.
+ * The layout is the same for 32-bit callers.
+ *
+ * A structure may be shorter than the kernel's, down to its first version:
+ * what is missing is as if it were not set (_CONFIG), or is not told (_INFO).
+ * It may be longer: _CONFIG fails with E2BIG unless all that the kernel does
+ * not know is zero, _INFO sets it to zero.
+ */
+#define LIVECORE_IOC_TYPE	'L'
+
+/* What one dump is to be; only before START. Each one replaces the former. */
+#define LIVECORE_IOC_CONFIG	_IO(LIVECORE_IOC_TYPE, 0x80)
+/* Holds the process, as open(O_RDONLY) does. */
+#define LIVECORE_IOC_START	_IO(LIVECORE_IOC_TYPE, 0x81)
+/*
+ * Lets the threads go now. Registers stay what they are; memory that is read
+ * afterwards is whatever it is by then.
+ */
+#define LIVECORE_IOC_RELEASE	_IO(LIVECORE_IOC_TYPE, 0x82)
+/* Tells what has happened so far. */
+#define LIVECORE_IOC_INFO	_IO(LIVECORE_IOC_TYPE, 0x83)
+
+/* livecore_config.mode, and kernel.livecore_mode */
+#define LIVECORE_MODE_HOLD		0 /* held until close */
+#define LIVECORE_MODE_SNAPSHOT		1 /* held while the memory is copied */
+
+/* livecore_config.contents, and kernel.livecore_contents */
+#define LIVECORE_CONTENTS_REGISTERS	0 /* notes alone */
+#define LIVECORE_CONTENTS_STACKS	1 /* what backtraces of all threads need */
+#define LIVECORE_CONTENTS_FULL		2 /* what coredump_filter says */
+
+/* livecore_config.blocked, and kernel.livecore_blocked */
+#define LIVECORE_BLOCKED_WAIT		0 /* waited for, zeroed after the timeout */
+#define LIVECORE_BLOCKED_IN_PLACE	1 /* read where they sleep */
+
+/* livecore_config.set: which of the members that follow count */
+#define LIVECORE_SET_MODE		(1U << 0)
+#define LIVECORE_SET_CONTENTS		(1U << 1)
+#define LIVECORE_SET_BLOCKED		(1U << 2)
+#define LIVECORE_SET_TIMEOUT_MS		(1U << 3)
+#define LIVECORE_SET_STALL_MS		(1U << 4)
+#define LIVECORE_SET_FILTER_MASK	(1U << 5)
+
+/*
+ * Values are those of the sysctls of the same names, which are also the
+ * limits for callers without CAP_SYS_PTRACE in the initial user namespace:
+ * less is allowed, more gets EPERM. What is not set is as in the sysctls.
+ */
+struct livecore_config {
+	__u32 size;
+	__u32 set;		/* LIVECORE_SET_* */
+	__u32 mode;
+	__u32 contents;
+	__u32 blocked;
+	__u32 timeout_ms;
+	__u32 stall_ms;
+	__u32 filter_mask;
+};
+
+#define LIVECORE_CONFIG_SIZE_VER0	32
+
+/* livecore_info.state */
+#define LIVECORE_STATE_IDLE		0 /* before START */
+#define LIVECORE_STATE_HELD		1
+#define LIVECORE_STATE_RELEASED		2 /* by _RELEASE */
+#define LIVECORE_STATE_ENDED		3 /* early: error says why */
+
+struct livecore_info {
+	__u32 size;
+	__u32 state;		/* LIVECORE_STATE_* */
+	__u32 error;		/* errno of reads, where the dump ended early */
+	__u32 mode;		/* as it was done, not as it was asked for */
+	__u32 contents;
+	__u32 threads;		/* with notes: the sum of the next six */
+	__u32 parked;		/* LIVECORE_THREAD_*, each */
+	__u32 in_place;
+	__u32 running;
+	__u32 zeroed;
+	__u32 caller;
+	__u32 moved;
+	__u64 image_size;	/* in bytes */
+	__u64 hold_ns;		/* from the first work queued until all were held */
+	__u64 held_ns;		/* from the first work queued until now, or the end */
+	__u64 read_bytes;	/* data and holes, as often as they were read */
+	__u64 hole_bytes;	/* of these: zeros for memory that was never touched */
+	__u64 unreadable_pages;	/* zeros for pages that should have been there */
+};
+
+#define LIVECORE_INFO_SIZE_VER0		96
+
+/*
+ * The note that only a live dump has: owner "LIVECORE", type
+ * NT_LIVECORE_DUMP; a livecore_note, and thread_count times a
+ * livecore_note_thread, in the order of the NT_PRSTATUS notes. Little endian,
+ * the same in ELF32 and ELF64. A reader goes by header_size and thread_size,
+ * and ignores what it does not know at the end of either.
+ */
+#define NT_LIVECORE_DUMP	1
+
+/* livecore_note.inexact: what of the image is not of one instant */
+#define LIVECORE_INEXACT_REGISTERS	(1U << 0) /* a thread is not exact; see its record */
+#define LIVECORE_INEXACT_SHARED_MM	(1U << 1) /* another process shares the memory */
+#define LIVECORE_INEXACT_WORKERS	(1U << 2) /* io_uring or vhost workers went on */
+
+struct livecore_note {
+	__u32 header_size;
+	__u32 thread_size;
+	__u32 thread_count;
+	__u32 inexact;		/* LIVECORE_INEXACT_* */
+	__u32 mode;		/* LIVECORE_MODE_* */
+	__u32 contents;		/* LIVECORE_CONTENTS_* */
+	__u32 filter;		/* coredump_filter that was used */
+	__u32 reserved;
+	__u64 time_ns;		/* CLOCK_REALTIME when all were held */
+	__u64 hold_ns;		/* from the first work queued until then */
+};
+
+/* livecore_note_thread.how: how a thread was captured */
+#define LIVECORE_THREAD_PARKED		0 /* by itself, at the boundary to user mode */
+#define LIVECORE_THREAD_IN_PLACE	1 /* asleep in the kernel, not woken */
+#define LIVECORE_THREAD_RUNNING		2 /* running in the kernel: general registers only */
+#define LIVECORE_THREAD_ZEROED		3 /* not captured: registers are zeros */
+#define LIVECORE_THREAD_CALLER		4 /* the thread that dumps itself */
+#define LIVECORE_THREAD_MOVED		5 /* in place; arrived while the notes were made */
+
+/* livecore_note_thread.flags */
+#define LIVECORE_THREAD_GUEST_FPU	(1U << 0) /* in KVM_RUN: no floating point */
+
+struct livecore_note_thread {
+	__u32 tid;		/* in the pid namespace of the process */
+	__u16 how;		/* LIVECORE_THREAD_* */
+	__u16 flags;
+	__s64 syscall;		/* that the thread is in, by the process's own table; or -1 */
+	__u64 args[6];		/* of that system call */
+};
+
+#endif /* _UAPI_LINUX_LIVECORE_H */
