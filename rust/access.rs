@@ -54,9 +54,13 @@ fn memory(entry: &Entry<'_>, leader: ARef<Task>) -> Result<(ARef<Task>, ARef<Mm>
         result => return result.map(|mm| (leader, mm)),
     }
     for task in task::threads(&leader)? {
-        if MmId::of_task(&task).is_some() {
-            let mm = entry.mm(&task)?;
-            return Ok((task, mm));
+        if MmId::of_task(&task).is_none() {
+            continue;
+        }
+        match entry.mm(&task) {
+            // This one has exited meanwhile.
+            Err(error) if error == ESRCH => (),
+            result => return result.map(|mm| (task, mm)),
         }
     }
     Err(ESRCH)

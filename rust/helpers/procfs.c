@@ -75,7 +75,10 @@ struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task)
 		scnprintf(name, sizeof(name), "task/%d/mem",
 			  pid_nr_ns(pid, proc_pid_ns(inode->i_sb)));
 	mem = open_sibling(file, name);
-	if (IS_ERR(mem)) {
+	if (mem == ERR_PTR(-ENOENT)) {
+		/* The entry was found, so it is the thread that has gone since. */
+		mm = ERR_PTR(-ESRCH);
+	} else if (IS_ERR(mem)) {
 		mm = ERR_CAST(mem);
 	} else {
 		mm = mm_of_mem(mem, inode, pid);
