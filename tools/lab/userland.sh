@@ -41,7 +41,7 @@ build_userland() {
 	local log=$cache/userland.log
 	mirror=$(host_mirror)
 	mapfile -t proxies < <(host_proxies)
-	say "building the $SUITE userland from ${mirror:-"the default mirror"} (about 2 GB, a few minutes)"
+	say "building the $SUITE userland from ${mirror:-"the default mirror"} (about 3 GB, a few minutes)"
 	rm -rf --one-file-system "$cache"/userland-*.partial
 	# In namespaces of its own, so that its mounts and programs end with it, however it
 	# ends. The hook offers what the kernels come from: the same mirror's backports.
