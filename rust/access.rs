@@ -3,10 +3,9 @@
 //! Who may dump whom: the gate, and then the kernel's own decision on `mem`.
 
 use crate::{
-    params::Config,
+    params::{Config, Gate},
     sys::{
         core_file::Entry,
-        errno,
         task::{self, MmId, ProcessId},
     },
 };
@@ -20,6 +19,21 @@ pub(crate) struct Target {
     pub(crate) mm: ARef<Mm>,
     /// Is the caller exempt from limits?
     pub(crate) privileged: bool,
+    /// Is it the caller's own?
+    itself: bool,
+}
+
+impl Target {
+    /// Asks the gate again, and whether the process is still what it was: `EPERM`, `ESRCH`.
+    pub(crate) fn check(&self, gate: Gate) -> Result {
+        if !gate.admits(self.privileged, self.itself) {
+            return Err(EPERM);
+        }
+        if MmId::of_task(&self.task) != Some(MmId::of(&self.mm)) {
+            return Err(ESRCH);
+        }
+        Ok(())
+    }
 }
 
 /// Asks the gate (`EPERM`), and then for the process's memory (`EACCES`, `ESRCH`), with the
@@ -32,18 +46,17 @@ pub(crate) fn check(entry: &Entry<'_>, config: &Config) -> Result<Target> {
     if !admits(ProcessId::of(&leader) == ProcessId::of(&caller)) {
         return Err(EPERM);
     }
-    if entry.for_writing() {
-        return Err(errno::eopnotsupp());
-    }
     let (task, mm) = memory(entry, leader)?;
     // A process that shares the caller's memory is the caller, as far as this goes.
-    if !admits(Some(MmId::of(&mm)) == MmId::of_current()) {
+    let itself = Some(MmId::of(&mm)) == MmId::of_current();
+    if !admits(itself) {
         return Err(EPERM);
     }
     Ok(Target {
         task,
         mm,
         privileged,
+        itself,
     })
 }
 

@@ -30,7 +30,7 @@ quiet_cmd_livecore_bindgen = BINDGEN $@
 		--ctypes-prefix kernel::ffi --no-layout-tests --no-debug '.*' \
 		--enable-function-attribute-detection --no-recursive-allowlist \
 		--allowlist-function 'livecore_.*' --allowlist-type 'livecore_.*' \
-		--allowlist-var 'LIVECORE_.*' \
+		--allowlist-var 'LIVECORE_.*' --allowlist-var 'NT_LIVECORE_.*' \
 		--raw-line 'use kernel::bindings::*;' \
 		-o $@ -- $(livecore_bindgen_c_flags) -fno-builtin -D__BINDGEN__ -DMODULE
 

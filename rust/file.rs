@@ -1,44 +1,125 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One open of `/proc/<pid>/core`: what open, read and close mean for a dump.
+//! One open of `/proc/<pid>/core`: what open, read, ioctl and close mean for a dump.
 
 use crate::{
-    access,
+    access::{self, Target},
     params::Config,
     session::Session,
     sys::{
-        core_file::{CoreFile, Entry},
+        core_file::{CoreFile, Entry, OpenedFor},
         module::ModuleRef,
+        uapi,
     },
 };
-use kernel::{iov::IovIterDest, prelude::*, sync::Arc};
+use kernel::{
+    iov::IovIterDest,
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex, SetOnce},
+};
+
+/// What is configured before it starts.
+struct Pending {
+    target: Target,
+    config: Config,
+    module: ModuleRef,
+}
 
 /// What an open file stands for.
+#[pin_data]
 pub(crate) struct Core {
-    session: Session,
+    /// Taken while it is being started, and put back if that fails.
+    #[pin]
+    pending: Mutex<Option<Pending>>,
+    session: SetOnce<Session>,
+}
+
+impl Core {
+    /// The dump, once it was started; `EINVAL` before.
+    fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or(EINVAL)
+    }
 }
 
 impl CoreFile for Core {
     fn open(entry: &Entry<'_>, module: &ModuleRef) -> Result<Arc<Self>> {
         let config = Config::current();
+        let opened_for = entry.opened_for()?;
         let target = access::check(entry, &config)?;
-        let session = Session::start(target, config, module)?;
-        Ok(Arc::new(Self { session }, GFP_KERNEL)?)
+        let pending = Pending {
+            target,
+            config,
+            module: module.another(),
+        };
+        let core = Arc::pin_init(
+            pin_init!(Self {
+                pending <- new_mutex!(Some(pending)),
+                session: SetOnce::new(),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        if opened_for == OpenedFor::Reading {
+            core.start()?;
+        }
+        Ok(core)
+    }
+
+    fn configure(&self, asked: &uapi::Config) -> Result {
+        let mut guard = self.pending.lock();
+        let pending: &mut Option<Pending> = &mut guard;
+        let pending = pending.as_mut().ok_or(EBUSY)?;
+        pending.config = Config::from_user(asked, pending.target.privileged)?;
+        Ok(())
+    }
+
+    fn start(&self) -> Result {
+        let pending = self.pending.lock().take().ok_or(EBUSY)?;
+        let mut config = pending.config;
+        config.gate = Config::current().gate;
+        match Session::start(&pending.target, config, &pending.module) {
+            Ok(session) => {
+                self.session.populate(session);
+                Ok(())
+            }
+            Err(error) => {
+                *self.pending.lock() = Some(pending);
+                Err(error)
+            }
+        }
+    }
+
+    fn let_go(&self) -> Result {
+        self.session()?.let_go()
+    }
+
+    fn info(&self) -> uapi::Info {
+        match self.session() {
+            Ok(session) => session.info(),
+            Err(_) => uapi::Info {
+                state: uapi::LIVECORE_STATE_IDLE,
+                ..Default::default()
+            },
+        }
     }
 
     fn size(&self) -> u64 {
-        self.session.size()
+        self.session().map_or(0, Session::size)
     }
 
     fn read(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize> {
-        self.session.read(position, to)
+        self.session()?.read(position, to)
     }
 
     fn show_size(&self, show: impl FnOnce(u64)) {
-        self.session.show_size(show);
+        if let Ok(session) = self.session() {
+            session.show_size(show);
+        }
     }
 
     fn release(&self) {
-        self.session.release();
+        if let Ok(session) = self.session() {
+            session.close();
+        }
     }
 }

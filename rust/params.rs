@@ -2,15 +2,33 @@
 
 //! The sysctls `kernel.livecore_*`, and the one value that a dump takes from them.
 
-use crate::sys::sysctl::{Knob, Registration, Watcher};
+use crate::{
+    elf::filter::Filter,
+    sys::{
+        errno,
+        sysctl::{Knob, Registration, Watcher},
+        uapi,
+    },
+};
 use kernel::prelude::*;
 
 static ENABLE: Knob = Knob::new(c"livecore_enable", 0, 0, 3);
+static CONTENTS: Knob = Knob::new(c"livecore_contents", 2, 0, 2);
+static BLOCKED: Knob = Knob::new(c"livecore_blocked", 1, 0, 1);
+static FILTER_MASK: Knob = Knob::new(c"livecore_filter_mask", Filter::ALL, 0, Filter::ALL);
 static TIMEOUT_MS: Knob = Knob::new(c"livecore_timeout_ms", 1_000, 0, 60_000);
 static STALL_MS: Knob = Knob::new(c"livecore_stall_ms", 30_000, 1_000, 3_600_000);
 static MAX_DUMPS: Knob = Knob::new(c"livecore_max_dumps", 16, 1, 65_536);
 
-static KNOBS: [&Knob; 4] = [&ENABLE, &TIMEOUT_MS, &STALL_MS, &MAX_DUMPS];
+static KNOBS: [&Knob; 7] = [
+    &ENABLE,
+    &CONTENTS,
+    &BLOCKED,
+    &FILTER_MASK,
+    &TIMEOUT_MS,
+    &STALL_MS,
+    &MAX_DUMPS,
+];
 
 /// Who may dump whom at all; access to `mem` is asked for on top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,10 +64,47 @@ impl Gate {
     }
 }
 
+/// What of the process is in the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contents {
+    /// Notes alone.
+    Registers,
+    /// What backtraces of all threads need.
+    Stacks,
+    /// What the filter says.
+    Full,
+}
+
+impl Contents {
+    fn from_u32(value: u32) -> Self {
+        match value {
+            uapi::LIVECORE_CONTENTS_REGISTERS => Self::Registers,
+            uapi::LIVECORE_CONTENTS_STACKS => Self::Stacks,
+            _ => Self::Full,
+        }
+    }
+
+    /// `LIVECORE_CONTENTS_*`.
+    pub(crate) fn to_u32(self) -> u32 {
+        match self {
+            Self::Registers => uapi::LIVECORE_CONTENTS_REGISTERS,
+            Self::Stacks => uapi::LIVECORE_CONTENTS_STACKS,
+            Self::Full => uapi::LIVECORE_CONTENTS_FULL,
+        }
+    }
+}
+
 /// What one dump was asked for: copied from the sysctls when it is opened, its own since.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) gate: Gate,
+    pub(crate) contents: Contents,
+    /// Are threads that sleep in the kernel read in place, or waited for?
+    pub(crate) in_place: bool,
+    /// Which bits of the process's filter count; and those that the sysctl lets count, for
+    /// those who may only ask for less.
+    filter_mask: u32,
+    filter_limit: u32,
     /// How long open waits for threads to reach the user boundary, in milliseconds.
     pub(crate) timeout_ms: u32,
     /// After how long without progress the hold ends, in milliseconds.
@@ -61,12 +116,89 @@ pub(crate) struct Config {
 impl Config {
     /// As the sysctls are now.
     pub(crate) fn current() -> Self {
+        let filter_mask = FILTER_MASK.get();
         Self {
             gate: Gate::from_sysctl(ENABLE.get()),
+            contents: Contents::from_u32(CONTENTS.get()),
+            in_place: BLOCKED.get() != uapi::LIVECORE_BLOCKED_WAIT,
+            filter_mask,
+            filter_limit: filter_mask,
             timeout_ms: TIMEOUT_MS.get(),
             stall_ms: STALL_MS.get(),
             max_dumps: MAX_DUMPS.get(),
         }
+    }
+
+    /// As the sysctls are, but for what `asked` sets: `EINVAL` for what no dump can be,
+    /// `EOPNOTSUPP` for what is not there, and `EPERM` for what only a privileged caller may
+    /// have: more than the sysctls say.
+    pub(crate) fn from_user(asked: &uapi::Config, privileged: bool) -> Result<Self> {
+        const KNOWN: u32 = uapi::LIVECORE_SET_MODE
+            | uapi::LIVECORE_SET_CONTENTS
+            | uapi::LIVECORE_SET_BLOCKED
+            | uapi::LIVECORE_SET_TIMEOUT_MS
+            | uapi::LIVECORE_SET_STALL_MS
+            | uapi::LIVECORE_SET_FILTER_MASK;
+
+        if asked.set & !KNOWN != 0 {
+            return Err(EINVAL);
+        }
+        let value = |bit: u32, value: u32, knob: &Knob| -> Result<Option<u32>> {
+            if asked.set & bit == 0 {
+                return Ok(None);
+            }
+            if !knob.accepts(value) {
+                return Err(EINVAL);
+            }
+            Ok(Some(value))
+        };
+        let at_most = |bit: u32, asked: u32, knob: &Knob| -> Result<u32> {
+            let limit = knob.get();
+            match value(bit, asked, knob)? {
+                Some(value) if value > limit && !privileged => Err(EPERM),
+                Some(value) => Ok(value),
+                None => Ok(limit),
+            }
+        };
+        if asked.set & uapi::LIVECORE_SET_MODE != 0 {
+            match asked.mode {
+                uapi::LIVECORE_MODE_HOLD => (),
+                uapi::LIVECORE_MODE_SNAPSHOT => return Err(errno::eopnotsupp()),
+                _ => return Err(EINVAL),
+            }
+        }
+        let contents = at_most(uapi::LIVECORE_SET_CONTENTS, asked.contents, &CONTENTS)?;
+        // In place, open returns sooner; the process stands still no longer for it.
+        let blocked = value(uapi::LIVECORE_SET_BLOCKED, asked.blocked, &BLOCKED)?;
+        let mask = value(
+            uapi::LIVECORE_SET_FILTER_MASK,
+            asked.filter_mask,
+            &FILTER_MASK,
+        )?;
+        let current = Self::current();
+        let filter_mask = mask.unwrap_or(current.filter_mask);
+        Ok(Self {
+            contents: Contents::from_u32(contents),
+            in_place: blocked.map_or(current.in_place, |blocked| {
+                blocked != uapi::LIVECORE_BLOCKED_WAIT
+            }),
+            filter_mask,
+            filter_limit: if privileged {
+                filter_mask
+            } else {
+                current.filter_limit
+            },
+            timeout_ms: at_most(uapi::LIVECORE_SET_TIMEOUT_MS, asked.timeout_ms, &TIMEOUT_MS)?,
+            stall_ms: at_most(uapi::LIVECORE_SET_STALL_MS, asked.stall_ms, &STALL_MS)?,
+            ..current
+        })
+    }
+
+    /// The filter of a dump of a process whose own is `bits`: what is not honoured of it is
+    /// taken from the kernel's default.
+    pub(crate) fn filter(&self, bits: u32) -> Filter {
+        let honoured = |mask: u32| (bits & mask) | (Filter::KERNEL_DEFAULT & !mask);
+        Filter::new(honoured(self.filter_mask) & honoured(self.filter_limit))
     }
 }
 
@@ -111,5 +243,58 @@ mod tests {
         assert!((0..=60_000).contains(&config.timeout_ms));
         assert!((1_000..=3_600_000).contains(&config.stall_ms));
         assert!((1..=65_536).contains(&config.max_dumps));
+    }
+
+    fn asked(set: u32) -> uapi::Config {
+        uapi::Config {
+            size: size_of::<uapi::Config>() as u32,
+            set,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_is_as_in_the_sysctls() -> Result {
+        let config = Config::from_user(&asked(0), false)?;
+        assert_eq!(config.timeout_ms, Config::current().timeout_ms);
+        assert_eq!(config.stall_ms, Config::current().stall_ms);
+        assert!(config.contents == Config::current().contents);
+        Ok(())
+    }
+
+    #[test]
+    fn more_than_the_sysctls_takes_privilege() -> Result {
+        let limit = Config::current().stall_ms;
+        let mut more = asked(uapi::LIVECORE_SET_STALL_MS);
+        more.stall_ms = limit + 1;
+        assert!(Config::from_user(&more, false).is_err_and(|error| error == EPERM));
+        assert_eq!(Config::from_user(&more, true)?.stall_ms, limit + 1);
+        more.stall_ms = limit - 1;
+        assert_eq!(Config::from_user(&more, false)?.stall_ms, limit - 1);
+        more.stall_ms = 0;
+        assert!(Config::from_user(&more, true).is_err_and(|error| error == EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        let unknown = asked(1 << 31);
+        assert!(Config::from_user(&unknown, true).is_err_and(|error| error == EINVAL));
+        let mut mode = asked(uapi::LIVECORE_SET_MODE);
+        mode.mode = 2;
+        assert!(Config::from_user(&mode, true).is_err_and(|error| error == EINVAL));
+    }
+
+    #[test]
+    fn the_filter_is_the_defaults_where_it_is_not_honoured() {
+        let mut config = Config::current();
+        (config.filter_mask, config.filter_limit) = (0x00f, 0x1ff);
+        assert_eq!(config.filter(0x1ff).bits(), 0x03f);
+        assert_eq!(config.filter(0x000).bits(), 0x000);
+        (config.filter_mask, config.filter_limit) = (0x000, 0x000);
+        assert_eq!(config.filter(0x1ff).bits(), 0x033);
+        // Another mask cannot add what the sysctl's does not let through.
+        (config.filter_mask, config.filter_limit) = (0x1ff, 0x033);
+        assert_eq!(config.filter(0x1ff).bits(), 0x033);
     }
 }

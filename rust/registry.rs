@@ -75,6 +75,9 @@ impl Dump {
     }
 
     fn is_stalled(&self) -> bool {
+        if !self.hold.holds() {
+            return false;
+        }
         let progress = self.progress_ms.load(ordering::Relaxed);
         self.age_ms().saturating_sub(progress) >= self.config.stall_ms
     }
@@ -105,7 +108,8 @@ const MAX_RING: usize = 16;
 fn closes_a_ring(dumps: &[Arc<Dump>], target: MmId, reader: Option<MmId>) -> bool {
     let mut held = reader;
     for _ in 0..MAX_RING {
-        let Some(dump) = held.and_then(|held| find(dumps, held)) else {
+        let dump = held.and_then(|held| find(dumps, held));
+        let Some(dump) = dump.filter(|dump| dump.hold.holds()) else {
             return false;
         };
         if dump.reader == Some(target) {
@@ -221,8 +225,8 @@ impl Observer {
         let dumps = DUMPS.lock();
         let mut holds = dumps
             .iter()
-            .filter(|dump| dump.lasts())
-            .map(|dump| &dump.hold);
+            .map(|dump| &dump.hold)
+            .filter(|hold| hold.holds());
         holds.find(|hold| hold.process() == process).cloned()
     }
 }
@@ -249,7 +253,7 @@ impl watchdog::Watched for Observer {
         for dump in dumps.iter().filter(|dump| dump.is_stalled()) {
             dump.hold.end(EndReason::Stalled);
         }
-        dumps.iter().any(|dump| dump.lasts())
+        dumps.iter().any(|dump| dump.hold.holds())
     }
 }
 

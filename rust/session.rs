@@ -12,6 +12,7 @@ use crate::{
         memory::{self as sys_memory, Mappings, UsedMm},
         module::ModuleRef,
         task::{self, MmId},
+        uapi,
     },
     target::{
         hold::Hold,
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     /// Dropped first: what the others are of is still held until then.
     registered: Registered,
     image: Image,
+    /// What is known since the start.
+    info: uapi::Info,
     mm: ARef<Mm>,
     /// Keeps the process's identity its own ([`task::ProcessId`]).
     _task: ARef<Task>,
@@ -46,31 +49,31 @@ pub(crate) struct Session {
 impl Session {
     /// Holds the process and fixes the image. Process context; may take `timeout_ms`, and a
     /// little.
-    pub(crate) fn start(target: Target, config: Config, module: &ModuleRef) -> Result<Self> {
-        let Target {
-            task,
-            mm,
-            privileged,
-        } = target;
-        let hold = Hold::new(MmId::of(&mm), &task, module)?;
+    pub(crate) fn start(target: &Target, config: Config, module: &ModuleRef) -> Result<Self> {
+        let Target { task, mm, .. } = target;
+        target.check(config.gate)?;
+        let hold = Hold::new(MmId::of(mm), task, config.in_place, module)?;
         if !hold.layout().is_64bit() {
             return Err(errno::eopnotsupp());
         }
         let dump = Arc::new(Dump::new(hold.clone(), config), GFP_KERNEL)?;
-        let registered = Registered::new(dump, privileged)?;
+        let registered = Registered::new(dump, target.privileged)?;
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.
-        let preparation = Preparation::new(&mm, &list_mappings(&registered, &mm, None)?)?;
+        let mappings = list_mappings(&registered, mm, None)?;
+        let preparation = Preparation::new(mm, &mappings, &config)?;
+        drop(mappings);
         let since = Instant::now();
-        hold.take(&task, since, config.timeout_ms)?;
-        let mappings = list_mappings(&registered, &mm, Some(since))?;
-        let image = image::make(&hold, &mm, preparation, &mappings)?;
+        hold.take(task, since, config.timeout_ms)?;
+        let mappings = list_mappings(&registered, mm, Some(since))?;
+        let (image, info) = image::make(&hold, mm, task, preparation, &mappings, &config)?;
         registered.complete(image.size());
         Ok(Self {
             registered,
             image,
-            mm,
-            _task: task,
+            info,
+            mm: mm.clone(),
+            _task: task.clone(),
         })
     }
 
@@ -127,8 +130,33 @@ impl Session {
         registry::show_size(self.registered.hold.mm_id(), show);
     }
 
-    /// Lets the threads go.
-    pub(crate) fn release(&self) {
+    /// Lets the threads go, and reads on: the errno of whatever ended the dump before.
+    pub(crate) fn let_go(&self) -> Result {
+        self.registered.hold.release()
+    }
+
+    /// What has happened so far.
+    pub(crate) fn info(&self) -> uapi::Info {
+        let hold = &self.registered.hold;
+        let moved = hold.moved();
+        let (state, error) = match hold.check() {
+            Err(reason) => (uapi::LIVECORE_STATE_ENDED, reason.errno().to_errno()),
+            Ok(()) if hold.holds() => (uapi::LIVECORE_STATE_HELD, 0),
+            Ok(()) => (uapi::LIVECORE_STATE_RELEASED, 0),
+        };
+        uapi::Info {
+            state,
+            error: error.unsigned_abs(),
+            in_place: self.info.in_place.saturating_sub(moved),
+            moved,
+            image_size: self.image.size(),
+            held_ns: hold.held_ns(),
+            ..self.info
+        }
+    }
+
+    /// Lets the threads go, for good.
+    pub(crate) fn close(&self) {
         self.registered.hold.end_now(EndReason::Closed);
     }
 }

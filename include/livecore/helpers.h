@@ -8,6 +8,7 @@
 #define _LIVECORE_HELPERS_H
 
 #include <linux/fs.h>
+#include <linux/livecore.h>
 #include <linux/mm_types.h>
 #include <linux/sched.h>
 #include <linux/task_work.h>
@@ -61,6 +62,11 @@ struct task_struct *livecore_proc_task(struct file *file);
 struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task);
 void livecore_file_set_size(struct file *file, loff_t size);
 
+/* uaccess.c */
+int livecore_get_struct(void *to, size_t size, size_t min, const void __user *user);
+int livecore_put_struct(void __user *user, size_t min, void *from, size_t size);
+bool livecore_file_is_callers(const struct file *file);
+
 /* threads.c */
 
 /* In the pid namespace of the thread itself. */
@@ -90,6 +96,7 @@ unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
 void livecore_thread_info(struct task_struct *task, struct livecore_thread_info *info);
 void livecore_process_info(struct task_struct *any, struct livecore_process_info *info);
 struct mm_struct *livecore_task_mm(struct task_struct *task);
+bool livecore_mm_is_shared(struct mm_struct *mm, struct task_struct *any);
 bool livecore_current_unparkable(void);
 bool livecore_task_is_user_worker(struct task_struct *task);
 bool livecore_fatal_signal_pending(void);
@@ -115,6 +122,9 @@ void livecore_view_describe(const struct livecore_view *view, unsigned int index
 			    struct livecore_regset *out);
 int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 			struct task_struct *task, void *data, unsigned int size);
+int livecore_regset_get_running(const struct livecore_view *view, unsigned int index,
+				struct task_struct *task, void *data, unsigned int size);
+bool livecore_fpu_is_guests(struct task_struct *task);
 bool livecore_xsave_layout(unsigned int feature, unsigned int *size, unsigned int *offset);
 bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags);
 void livecore_unlock_blocked(struct task_struct *task, unsigned long flags);

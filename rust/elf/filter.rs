@@ -53,29 +53,39 @@ impl DumpSize {
 
 /// The bits of `/proc/<pid>/coredump_filter`; `Documentation/filesystems/proc.rst` 3.4.
 #[derive(Clone, Copy)]
-pub(crate) struct Filter(u64);
+pub(crate) struct Filter(u32);
 
 impl Filter {
-    const ANON_PRIVATE: u64 = 1 << 0;
-    const ANON_SHARED: u64 = 1 << 1;
-    const MAPPED_PRIVATE: u64 = 1 << 2;
-    const MAPPED_SHARED: u64 = 1 << 3;
-    const ELF_HEADERS: u64 = 1 << 4;
-    const HUGETLB_PRIVATE: u64 = 1 << 5;
-    const HUGETLB_SHARED: u64 = 1 << 6;
-    const DAX_PRIVATE: u64 = 1 << 7;
-    const DAX_SHARED: u64 = 1 << 8;
+    const ANON_PRIVATE: u32 = 1 << 0;
+    const ANON_SHARED: u32 = 1 << 1;
+    const MAPPED_PRIVATE: u32 = 1 << 2;
+    const MAPPED_SHARED: u32 = 1 << 3;
+    const ELF_HEADERS: u32 = 1 << 4;
+    const HUGETLB_PRIVATE: u32 = 1 << 5;
+    const HUGETLB_SHARED: u32 = 1 << 6;
+    const DAX_PRIVATE: u32 = 1 << 7;
+    const DAX_SHARED: u32 = 1 << 8;
 
-    pub(crate) const fn new(bits: u64) -> Self {
+    /// All bits that there are.
+    pub(crate) const ALL: u32 = 0x1ff;
+    /// `MMF_DUMP_FILTER_DEFAULT`, `include/linux/mm_types.h`.
+    pub(crate) const KERNEL_DEFAULT: u32 =
+        Self::ANON_PRIVATE | Self::ANON_SHARED | Self::ELF_HEADERS | Self::HUGETLB_PRIVATE;
+
+    pub(crate) const fn new(bits: u32) -> Self {
         Self(bits)
     }
 
-    fn has(self, bit: u64) -> bool {
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    fn has(self, bit: u32) -> bool {
         self.0 & bit != 0
     }
 
     /// `all` if `bit` is set, else nothing.
-    fn everything_if(self, bit: u64) -> DumpSize {
+    fn everything_if(self, bit: u32) -> DumpSize {
         if self.has(bit) {
             DumpSize::Everything
         } else {

@@ -7,6 +7,7 @@
 pub(crate) mod filter;
 pub(crate) mod header;
 pub(crate) mod layout;
+pub(crate) mod live_note;
 pub(crate) mod notes;
 mod writer;
 

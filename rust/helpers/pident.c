@@ -224,6 +224,8 @@ void livecore_pident_retire(struct livecore_pident *pident)
 	WRITE_ONCE(pident->fops.read_iter, NULL);
 	WRITE_ONCE(pident->fops.splice_read, NULL);
 	WRITE_ONCE(pident->fops.llseek, NULL);
+	WRITE_ONCE(pident->fops.unlocked_ioctl, NULL);
+	WRITE_ONCE(pident->fops.compat_ioctl, NULL);
 	WRITE_ONCE(pident->fops.release, NULL);
 	/* Pairs with the order of the loads in do_dentry_open() and __fput(). */
 	smp_store_release(&pident->fops.open, NULL);

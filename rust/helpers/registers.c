@@ -3,6 +3,7 @@
 #include <linux/regset.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/smp.h>
 #include <asm/cpufeature.h>
 #include <asm/cpuid/api.h>
 #include <asm/fpu/types.h>
@@ -61,7 +62,7 @@ void livecore_view_describe(const struct livecore_view *view, unsigned int index
  * asm/fpu/types.h). x86_task_fpu() is a function where X86_DEBUG_FPU is on,
  * and not exported; the structure follows the task_struct.
  */
-static bool fpu_is_guests(struct task_struct *task)
+bool livecore_fpu_is_guests(struct task_struct *task)
 {
 	return ((struct fpu *)((void *)task + sizeof(*task)))->__task_fpstate;
 }
@@ -84,11 +85,67 @@ int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 {
 	const struct user_regset *regset = &to_view(view)->regsets[index];
 
-	if (index && fpu_is_guests(task))
+	if (index && livecore_fpu_is_guests(task))
 		return 0;
 	if (regset->active && regset->active(task, regset) <= 0)
 		return 0;
 	return regset_get(task, regset, size, data);
+}
+
+/* How often a thread may be missed that goes from CPU to CPU. */
+#define MAX_MISSES	16
+
+struct read_running {
+	const struct livecore_view *view;
+	struct task_struct *task;
+	unsigned int index;
+	unsigned int size;
+	void *data;
+	int read;
+};
+
+/* On the CPU where the thread was seen, with interrupts off. */
+static void read_if_current(void *info)
+{
+	struct read_running *read = info;
+
+	if (current == read->task)
+		read->read = livecore_regset_get(read->view, read->index, current,
+						 read->data, read->size);
+}
+
+/**
+ * livecore_regset_get_running() - Read the general registers of a thread that
+ * does not sleep.
+ * @view: of which view
+ * @index: of the general registers
+ * @task: the thread, referenced; not current
+ * @data: where to, @size bytes
+ * @size: what livecore_view_describe() told
+ *
+ * A work was queued for @task, which the caller keeps from getting past it:
+ * once seen off its CPU it is in the kernel until then, what it has saved
+ * stays, and the frame that it entered with too. On its CPU it reads its own,
+ * in the kernel or just interrupted in user mode, where the work is what comes
+ * next. Sleeps; the CPUs have their interrupts on soon.
+ *
+ * Return: bytes read, 0 if the thread could not be met, or an errno.
+ */
+int livecore_regset_get_running(const struct livecore_view *view, unsigned int index,
+				struct task_struct *task, void *data, unsigned int size)
+{
+	struct read_running read = {
+		.view = view, .task = task, .index = index, .size = size, .data = data,
+	};
+	int i;
+
+	for (i = 0; i < MAX_MISSES && !read.read; i++) {
+		/* Pairs with finish_task(), kernel/sched/core.c: its registers are saved. */
+		if (!smp_load_acquire(&task->on_cpu))
+			return livecore_regset_get(view, index, task, data, size);
+		smp_call_function_single(task_cpu(task), read_if_current, &read, 1);
+	}
+	return read.read;
 }
 
 /**

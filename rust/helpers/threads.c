@@ -106,6 +106,22 @@ struct mm_struct *livecore_task_mm(struct task_struct *task)
 	return READ_ONCE(task->mm);
 }
 
+/*
+ * Is the memory used by more than the threads of @any's process? Another
+ * process, or somebody who looks into it at the moment.
+ */
+bool livecore_mm_is_shared(struct mm_struct *mm, struct task_struct *any)
+{
+	struct task_struct *task;
+	int users = 0;
+
+	rcu_read_lock();
+	for_each_thread(any, task)
+		users += READ_ONCE(task->mm) == mm;
+	rcu_read_unlock();
+	return atomic_read(&mm->mm_users) > users;
+}
+
 /* Current runs a task work where it must not be kept: exit, exec. */
 bool livecore_current_unparkable(void)
 {

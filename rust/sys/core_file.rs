@@ -2,15 +2,16 @@
 
 //! The file operations of `/proc/<pid>/core`.
 
-use super::{ffi, module::ModuleRef, task};
+use super::{ffi, module::ModuleRef, task, uapi};
 use core::marker::PhantomData;
 use kernel::{
     bindings,
-    error::from_err_ptr,
+    error::{from_err_ptr, to_result},
     fs::{
-        file::flags::{O_ACCMODE, O_RDONLY},
+        file::flags::{O_ACCMODE, O_RDONLY, O_RDWR},
         Kiocb,
     },
+    ioctl::_IO,
     iov::IovIterDest,
     mm::Mm,
     prelude::*,
@@ -24,7 +25,19 @@ pub(crate) trait CoreFile: Send + Sync + Sized + 'static {
     /// Process context; the caller's credentials are current.
     fn open(entry: &Entry<'_>, module: &ModuleRef) -> Result<Arc<Self>>;
 
-    /// The size of the image, in bytes.
+    /// `LIVECORE_IOC_CONFIG`.
+    fn configure(&self, asked: &uapi::Config) -> Result;
+
+    /// `LIVECORE_IOC_START`; the caller is the opener.
+    fn start(&self) -> Result;
+
+    /// `LIVECORE_IOC_RELEASE`.
+    fn let_go(&self) -> Result;
+
+    /// `LIVECORE_IOC_INFO`.
+    fn info(&self) -> uapi::Info;
+
+    /// The size of the image, in bytes; 0 while there is none.
     fn size(&self) -> u64;
 
     /// Reads from `position`, as much as fits; 0 at the end.
@@ -47,11 +60,24 @@ pub(crate) struct Entry<'a> {
     _file: PhantomData<&'a bindings::file>,
 }
 
+/// How `core` was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenedFor {
+    /// Reading: a dump starts at once.
+    Reading,
+    /// Reading and writing: to be configured first.
+    Configuring,
+}
+
 impl Entry<'_> {
-    /// Was it opened for writing?
-    pub(crate) fn for_writing(&self) -> bool {
+    /// `EINVAL` for writing alone.
+    pub(crate) fn opened_for(&self) -> Result<OpenedFor> {
         // SAFETY: By the type invariant.
-        unsafe { (*self.file).f_flags & O_ACCMODE != O_RDONLY }
+        match unsafe { (*self.file).f_flags & O_ACCMODE } {
+            O_RDONLY => Ok(OpenedFor::Reading),
+            O_RDWR => Ok(OpenedFor::Configuring),
+            _ => Err(EINVAL),
+        }
     }
 
     /// The thread that the entry is of: the leader, but for `/proc/<tid>`; `ESRCH` once it was
@@ -79,6 +105,8 @@ pub(crate) fn operations<T: CoreFile>() -> bindings::file_operations {
         release: Some(release::<T>),
         read_iter: Some(read_iter::<T>),
         llseek: Some(llseek::<T>),
+        unlocked_ioctl: Some(ioctl::<T>),
+        compat_ioctl: bindings::compat_ptr_ioctl,
         splice_read: Some(bindings::copy_splice_read),
         ..Default::default()
     }
@@ -181,4 +209,85 @@ unsafe extern "C" fn llseek<T: CoreFile>(
     let end = i64::try_from(core.size()).unwrap_or(i64::MAX);
     // SAFETY: The file is valid; any position that a file may have is allowed.
     unsafe { bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, end) }
+}
+
+const IOC_CONFIG: u32 = _IO(uapi::LIVECORE_IOC_TYPE as u32, 0x80);
+const IOC_START: u32 = _IO(uapi::LIVECORE_IOC_TYPE as u32, 0x81);
+const IOC_RELEASE: u32 = _IO(uapi::LIVECORE_IOC_TYPE as u32, 0x82);
+const IOC_INFO: u32 = _IO(uapi::LIVECORE_IOC_TYPE as u32, 0x83);
+
+/// Those without an argument want 0.
+fn no_argument(argument: usize) -> Result {
+    if argument == 0 {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}
+
+/// # Safety
+///
+/// `file` is valid, and its private data a `T`.
+unsafe fn command<T: CoreFile>(file: *mut bindings::file, command: u32, argument: usize) -> Result {
+    // SAFETY: `open()` set it, and the file is open.
+    let core = unsafe { Arc::<T>::borrow((*file).private_data) };
+    let user = argument as *mut c_void;
+    match command {
+        IOC_CONFIG => {
+            let mut asked = uapi::Config::default();
+            // SAFETY: `asked` is valid for the write of its size.
+            to_result(unsafe {
+                ffi::livecore_get_struct(
+                    (&raw mut asked).cast(),
+                    size_of::<uapi::Config>(),
+                    uapi::LIVECORE_CONFIG_SIZE_VER0 as usize,
+                    user,
+                )
+            })?;
+            core.configure(&asked)
+        }
+        IOC_START => {
+            no_argument(argument)?;
+            // SAFETY: The caller vouches for the file.
+            if !unsafe { ffi::livecore_file_is_callers(file) } {
+                return Err(EPERM);
+            }
+            core.start()?;
+            // SAFETY: The caller vouches for the file.
+            unsafe { show_size(&*core, file) };
+            Ok(())
+        }
+        IOC_RELEASE => {
+            no_argument(argument)?;
+            core.let_go()
+        }
+        IOC_INFO => {
+            let mut info = core.info();
+            // SAFETY: `info` is valid for its size, and has no padding.
+            to_result(unsafe {
+                ffi::livecore_put_struct(
+                    user,
+                    uapi::LIVECORE_INFO_SIZE_VER0 as usize,
+                    (&raw mut info).cast(),
+                    size_of::<uapi::Info>(),
+                )
+            })
+        }
+        _ => Err(ENOTTY),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS alone, on an open file.
+unsafe extern "C" fn ioctl<T: CoreFile>(
+    file: *mut bindings::file,
+    number: c_uint,
+    argument: c_ulong,
+) -> c_long {
+    // SAFETY: The VFS passes a valid file, and `open()` set its private data.
+    match unsafe { command::<T>(file, number, argument) } {
+        Ok(()) => 0,
+        Err(error) => error.to_errno() as c_long,
+    }
 }

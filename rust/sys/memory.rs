@@ -35,9 +35,9 @@ impl UsedMm {
 }
 
 /// The bits of `/proc/<pid>/coredump_filter`.
-pub(crate) fn dump_filter(mm: &Mm) -> u64 {
+pub(crate) fn dump_filter(mm: &Mm) -> u32 {
     // SAFETY: The mm is referenced.
-    unsafe { ffi::livecore_mm_dump_filter(mm.as_raw()) as u64 }
+    unsafe { ffi::livecore_mm_dump_filter(mm.as_raw()) as u32 }
 }
 
 /// Room for any auxiliary vector, in words; it has less than 64 in 7.3.

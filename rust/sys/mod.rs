@@ -7,6 +7,7 @@
 //! `#[forbid(unsafe_code)]`, and which this module does not know; `crate::elf`, which is below
 //! all, it does.
 
+pub(crate) mod clock;
 pub(crate) mod core_file;
 pub(crate) mod errno;
 pub(crate) mod memory;
@@ -20,6 +21,7 @@ pub(crate) mod sysctl;
 pub(crate) mod task;
 pub(crate) mod task_work;
 pub(crate) mod tracepoints;
+pub(crate) mod uapi;
 pub(crate) mod watchdog;
 pub(crate) mod workqueue;
 

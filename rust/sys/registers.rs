@@ -105,6 +105,8 @@ pub(crate) struct Registers {
     data: KVec<u8>,
     /// How many bytes of each set are known.
     known: [u32; MAX_SETS],
+    /// What the floating point unit has is a guest's: a vCPU thread in KVM_RUN.
+    guest_fpu: bool,
 }
 
 impl Registers {
@@ -113,6 +115,7 @@ impl Registers {
         Ok(Self {
             data: KVec::from_elem(0, layout.size, flags)?,
             known: [0; MAX_SETS],
+            guest_fpu: false,
         })
     }
 
@@ -131,10 +134,17 @@ impl Registers {
             })
     }
 
+    /// Are the floating point registers left out, being those of a guest?
+    pub(crate) fn guest_fpu(&self) -> bool {
+        self.guest_fpu
+    }
+
     /// # Safety
     ///
     /// `task` is current, or cannot run while this does.
     unsafe fn capture(&mut self, task: &Task, layout: &RegisterLayout) {
+        // SAFETY: The caller vouches for `task`.
+        self.guest_fpu = unsafe { ffi::livecore_fpu_is_guests(task.as_ptr()) };
         for (set, known) in layout.sets.iter().zip(&mut self.known) {
             let end = set.offset.saturating_add(set.size);
             let Some(place) = self.data.get_mut(set.offset..end) else {
@@ -183,6 +193,51 @@ impl Registers {
         // SAFETY: The lock was taken above.
         unsafe { ffi::livecore_unlock_blocked(task.as_ptr(), flags) };
         ours
+    }
+
+    /// Takes the general registers with which a thread of this address space entered the
+    /// kernel, where it runs, or waits for a CPU. False if it does not stay there for long
+    /// enough, or is of another address space.
+    ///
+    /// The thread must not get to user mode, nor to its end, while this runs: its work is
+    /// queued, and somebody keeps it from passing that.
+    pub(crate) fn capture_running(
+        &mut self,
+        task: &Task,
+        mm: MmId,
+        layout: &RegisterLayout,
+    ) -> bool {
+        let Some(set) = layout.sets.first() else {
+            return false;
+        };
+        let Some(place) = self.data.get_mut(..set.size) else {
+            return false;
+        };
+        if MmId::of_task(task) != Some(mm) {
+            return false;
+        }
+        // SAFETY: The set is one of the view's, `place` is as large as it, and `task` is
+        // referenced; its stack is there, since it does not get to its end.
+        let read = unsafe {
+            ffi::livecore_regset_get_running(
+                layout.view,
+                set.index,
+                task.as_ptr(),
+                place.as_mut_ptr().cast(),
+                set.size as u32,
+            )
+        };
+        // An execve meanwhile has changed the registers, and the memory before them.
+        super::memory::read_barrier();
+        let known = u32::try_from(read).unwrap_or(0).min(set.size as u32);
+        if known == 0 || MmId::of_task(task) != Some(mm) {
+            place.fill(0);
+            return false;
+        }
+        if let Some(first) = self.known.first_mut() {
+            *first = known;
+        }
+        true
     }
 }
 

@@ -32,6 +32,11 @@ impl Knob {
     pub(crate) fn get(&self) -> u32 {
         self.value.load(ordering::Relaxed)
     }
+
+    /// Is this a value that it may have?
+    pub(crate) fn accepts(&self, value: u32) -> bool {
+        (self.min..=self.max).contains(&value)
+    }
 }
 
 /// Who is told.

@@ -88,6 +88,12 @@ impl MmId {
     }
 }
 
+/// Is this memory, that of the process of `any`, also used by another, or looked into?
+pub(crate) fn mm_is_shared(mm: &Mm, any: &Task) -> bool {
+    // SAFETY: Both are referenced.
+    unsafe { ffi::livecore_mm_is_shared(mm.as_raw(), any.as_ptr()) }
+}
+
 /// Is the calling thread where it must not be kept: on its way out, or in execve?
 pub(crate) fn current_unparkable() -> bool {
     // SAFETY: Any process context.

@@ -28,7 +28,11 @@ use kernel::{
     impl_has_work, new_spinlock, new_work,
     prelude::*,
     rbtree::{RBTree, RBTreeNode},
-    sync::{aref::ARef, Arc, SpinLock},
+    sync::{
+        aref::ARef,
+        atomic::{ordering, Atomic},
+        Arc, SetOnce, SpinLock,
+    },
     task::Task,
     time::{Instant, Monotonic},
     workqueue::{Work, WorkItem},
@@ -59,8 +63,18 @@ pub(crate) struct Hold {
     mm: MmId,
     process: ProcessId,
     layout: RegisterLayout,
+    /// Are sleepers read in place?
+    in_place: bool,
     lifecycle: Lifecycle,
     module: ModuleRef,
+    /// When the first work was queued, and for how long the threads were held since, in
+    /// nanoseconds, once they are free.
+    since: SetOnce<Instant<Monotonic>>,
+    held_ns: Atomic<u64>,
+    /// How many arrived with their notes already made from where they slept.
+    moved: Atomic<u32>,
+    /// How many were passed over, having no user mode: workers of io_uring and vhost.
+    workers: Atomic<u32>,
     #[pin]
     turnstile: Turnstile,
     /// Those that have neither arrived nor been read in place.
@@ -86,7 +100,12 @@ impl WorkItem for Hold {
 
 impl Hold {
     /// A hold on nobody yet.
-    pub(crate) fn new(mm: MmId, task: &Task, module: &ModuleRef) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        mm: MmId,
+        task: &Task,
+        in_place: bool,
+        module: &ModuleRef,
+    ) -> Result<Arc<Self>> {
         let layout = RegisterLayout::of(task)?;
         let module = module.another();
         Arc::pin_init(
@@ -94,8 +113,13 @@ impl Hold {
                 mm,
                 process: ProcessId::of(task),
                 layout,
+                in_place,
                 lifecycle: Lifecycle::new(),
                 module,
+                since: SetOnce::new(),
+                held_ns: Atomic::new(0),
+                moved: Atomic::new(0),
+                workers: Atomic::new(0),
                 turnstile <- Turnstile::new(),
                 missing <- Countdown::new(),
                 threads <- new_spinlock!(Table {
@@ -128,14 +152,42 @@ impl Hold {
         &self.layout
     }
 
-    /// `Ok` while it lasts.
+    /// `Ok` while the image can be made and read.
     pub(crate) fn check(&self) -> Result<(), EndReason> {
         self.lifecycle.check()
+    }
+
+    /// Are the threads held?
+    pub(crate) fn holds(&self) -> bool {
+        self.lifecycle.holds()
+    }
+
+    /// For how long the threads have been, or were, held, in nanoseconds.
+    pub(crate) fn held_ns(&self) -> u64 {
+        match self.held_ns.load(ordering::Relaxed) {
+            0 => self.since.as_ref().map_or(0, elapsed_ns),
+            ended => ended,
+        }
+    }
+
+    /// How many threads have arrived whose notes were made from where they slept.
+    pub(crate) fn moved(&self) -> u32 {
+        self.moved.load(ordering::Relaxed)
+    }
+
+    /// Has the process workers that cannot be held?
+    pub(super) fn has_workers(&self) -> bool {
+        self.workers.load(ordering::Relaxed) > 0
     }
 
     /// One of the missing is accounted for.
     pub(super) fn arrived(&self) {
         self.missing.arrived();
+    }
+
+    /// One has left the place where it was read.
+    pub(super) fn has_moved(&self) {
+        self.moved.fetch_add(1, ordering::Relaxed);
     }
 
     /// Keeps the calling thread.
@@ -146,7 +198,11 @@ impl Hold {
     /// Adds a thread: its work first, then a look whether it sleeps. Those that cannot be
     /// held are passed over; one that is known already is, too.
     fn add(self: &Arc<Self>, task: ARef<Task>, flags: Flags) -> Result {
-        if task::is_user_worker(&task) || !self.concerns(&task) {
+        if !self.concerns(&task) {
+            return Ok(());
+        }
+        if task::is_user_worker(&task) {
+            self.workers.fetch_add(1, ordering::Relaxed);
             return Ok(());
         }
         let key = key_of(&task);
@@ -182,11 +238,11 @@ impl Hold {
         if !is_caller {
             if HeldThread::queue(&thread, thread.task(), &self.module).is_err() {
                 thread.leave();
-            } else if self.check().is_ok() {
-                thread.capture_in_place();
-            } else {
+            } else if !self.holds() {
                 // `let_go()` may have looked before the work was there.
-                HeldThread::cancel(&thread, thread.task());
+                Thread::let_go(&thread);
+            } else if self.in_place {
+                thread.capture_in_place();
             }
         }
         Ok(())
@@ -195,7 +251,7 @@ impl Hold {
     /// A thread was created by one of the process, and has not run. Ends the hold if it cannot
     /// be held: silently leaky is worse.
     pub(crate) fn add_newborn(self: &Arc<Self>, task: &Task) {
-        if self.check().is_ok() && self.add(task.into(), GFP_NOWAIT | __GFP_NOWARN).is_err() {
+        if self.holds() && self.add(task.into(), GFP_NOWAIT | __GFP_NOWARN).is_err() {
             self.end(EndReason::NoMemory);
         }
     }
@@ -227,14 +283,15 @@ impl Hold {
 
     /// Holds all threads of the process that `any` belongs to.
     ///
-    /// Returns when all are accounted for or `timeout_ms` have passed since then: `ERESTARTSYS` on a
-    /// signal to the caller, the reason's errno if the hold has ended.
+    /// Returns when all are accounted for or `timeout_ms` have passed since `since`:
+    /// `ERESTARTSYS` on a signal to the caller, the reason's errno if the hold has ended.
     pub(crate) fn take(
         self: &Arc<Self>,
         any: &Task,
         since: Instant<Monotonic>,
         timeout_ms: u32,
     ) -> Result {
+        self.since.populate(since);
         // What is created from here on is added by its creator (`add_newborn()`).
         for task in task::threads(any)? {
             self.add(task, GFP_KERNEL_ACCOUNT)?;
@@ -250,6 +307,7 @@ impl Hold {
             match self.missing.wait(left_ms.min(pause_ms)) {
                 Waited::Reached => (),
                 Waited::Interrupted => return Err(ERESTARTSYS),
+                Waited::TimedOut if !self.in_place => (),
                 Waited::TimedOut => {
                     // Some may have gone to sleep on their way.
                     for thread in self.snapshot()? {
@@ -265,13 +323,16 @@ impl Hold {
     /// their notes.
     pub(super) fn seal(
         &self,
-        mut visit: impl FnMut(&Thread, Capture, Registers) -> Result,
+        mut visit: impl FnMut(&Arc<HeldThread>, Capture, Registers) -> Result,
     ) -> Result {
         // Again, while there are new ones: a thread that is held has its note.
         loop {
             let threads = self.snapshot()?;
             let visited = threads.len();
             for thread in threads {
+                if self.in_place && !thread.capture_in_place() {
+                    thread.capture_running();
+                }
                 match thread.seal() {
                     Some((Capture::Gone, _)) | None => (),
                     Some((how, registers)) => visit(&thread, how, registers)?,
@@ -288,7 +349,9 @@ impl Hold {
     /// Ends the hold: nobody parks from here on; those who do are woken soon. Any context,
     /// under siglock with interrupts off too.
     pub(crate) fn end(self: &Arc<Self>, reason: EndReason) {
-        if self.lifecycle.end(reason) {
+        let held = self.holds();
+        if self.lifecycle.end(reason) && held {
+            self.ended();
             self.turnstile.unlock();
             // Cannot be queued already: only the first end gets here.
             let _ = workqueue::queue().enqueue(self.clone());
@@ -297,8 +360,28 @@ impl Hold {
 
     /// Ends the hold, and returns when all threads have been told. Process context.
     pub(crate) fn end_now(&self, reason: EndReason) {
-        self.lifecycle.end(reason);
+        if self.lifecycle.end(reason) {
+            self.ended();
+        }
         self.let_go();
+    }
+
+    /// Lets the threads go, and the image be read on. The reason's errno if that has ended.
+    pub(crate) fn release(&self) -> Result {
+        if self.lifecycle.released() {
+            self.ended();
+            self.let_go();
+        }
+        self.check().map_err(EndReason::errno)
+    }
+
+    /// Takes the time, once.
+    fn ended(&self) {
+        if let Some(since) = self.since.as_ref() {
+            let _ = self
+                .held_ns
+                .cmpxchg(0, elapsed_ns(since).max(1), ordering::Relaxed);
+        }
     }
 
     /// Wakes the parked, and takes back the works that have not run.
@@ -311,7 +394,11 @@ impl Hold {
             core::mem::replace(&mut table.threads, RBTree::new())
         };
         for thread in threads.values() {
-            HeldThread::cancel(thread, thread.task());
+            Thread::let_go(thread);
         }
     }
+}
+
+fn elapsed_ns(since: &Instant<Monotonic>) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(0)
 }

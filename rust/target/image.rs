@@ -6,24 +6,27 @@
 use super::{
     hold::Hold,
     memory,
-    thread::{Capture, Thread},
+    thread::{Capture, HeldThread},
 };
 use crate::{
     elf::{
         filter::{DumpSize, Filter},
         header::{PF_R, PF_W, PF_X},
         layout::{Image, Segment},
+        live_note,
         notes::{self, FileMapping, Ids, ProcessStatus, ThreadStatus},
         Writer,
     },
+    params::Config,
     sys::{
-        errno,
+        clock, errno,
         memory::{self as sys_memory, Mapping, Mappings, UsedMm},
         registers::{self, RegisterLayout, Registers},
         task::{self, ThreadInfo},
+        uapi,
     },
 };
-use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, mm::Mm, prelude::*, task::Task};
+use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, mm::Mm, prelude::*, sync::Arc, task::Task};
 
 /// The longest path that `file_path()` makes, in bytes.
 const PATH_MAX: usize = 4096;
@@ -38,7 +41,7 @@ pub(crate) struct Preparation {
 
 impl Preparation {
     /// `mappings` are those of `mm` at the moment. Process context; may wait for I/O.
-    pub(crate) fn new(mm: &Mm, mappings: &Mappings) -> Result<Self> {
+    pub(crate) fn new(mm: &Mm, mappings: &Mappings, config: &Config) -> Result<Self> {
         let used = UsedMm::get(mm)?;
         let (start, end) = sys_memory::args(mm);
         let size = usize::try_from(end.saturating_sub(start))?.min(notes::PSARGS_SIZE - 1);
@@ -47,7 +50,7 @@ impl Preparation {
         psargs.truncate(read);
         notes::psargs(&mut psargs);
 
-        let filter = Filter::new(sys_memory::dump_filter(mm));
+        let filter = config.filter(sys_memory::dump_filter(mm));
         let mut elf_mappings = KVVec::new();
         for mapping in mappings.iter() {
             if filter.dump_size(&mapping.traits()) == DumpSize::FirstPageIfElf {
@@ -118,11 +121,10 @@ fn process_status(task: &Task, captured: Capture, psargs: KVec<u8>) -> ProcessSt
 fn write_thread(
     w: &mut Writer,
     layout: &RegisterLayout,
-    thread: &Thread,
+    info: &ThreadInfo,
     registers: &Registers,
     between: impl FnOnce(&mut Writer) -> Result,
 ) -> Result {
-    let info = task::thread_info(thread.task());
     let mut general: &[u8] = &[];
     let mut fpvalid = false;
     for (set, data) in registers.sets(layout) {
@@ -132,7 +134,7 @@ fn write_thread(
             _ => (),
         }
     }
-    notes::write_prstatus(w, &thread_status(&info, fpvalid), general)?;
+    notes::write_prstatus(w, &thread_status(info, fpvalid), general)?;
     between(w)?;
     for (set, data) in registers.sets(layout) {
         if set.note_type != notes::NT_PRSTATUS {
@@ -196,22 +198,152 @@ fn segment(mapping: &Mapping<'_>, filter: Filter, preparation: &Preparation) -> 
     }
 }
 
-/// Makes the image, and fixes the registers: the hold is [`State::Held`] afterwards.
+/// What the note `LIVECORE` says of each thread, in the order of their notes.
+struct Records(KVVec<(Arc<HeldThread>, uapi::NoteThread)>);
+
+impl Records {
+    fn push(
+        &mut self,
+        thread: &Arc<HeldThread>,
+        captured: Capture,
+        info: &ThreadInfo,
+        registers: &Registers,
+        layout: &RegisterLayout,
+    ) -> Result {
+        let in_kernel = matches!(
+            captured,
+            Capture::InPlace | Capture::Running | Capture::Caller
+        );
+        let general = registers.sets(layout).next();
+        let call = general
+            .filter(|_| in_kernel)
+            .and_then(|(_, data)| live_note::syscall(data));
+        let (syscall, args) = call.unwrap_or((-1, [0; 6]));
+        let flags = if registers.guest_fpu() {
+            uapi::LIVECORE_THREAD_GUEST_FPU
+        } else {
+            0
+        };
+        let record = uapi::NoteThread {
+            tid: info.ids.pid as u32,
+            how: how(captured) as u16,
+            flags: flags as u16,
+            syscall,
+            args,
+        };
+        Ok(self.0.push((thread.clone(), record), GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Marks those that have left the place where they were read.
+    fn update(&mut self) {
+        for (thread, record) in self.0.iter_mut() {
+            if thread.how() == Capture::Moved {
+                record.how = how(Capture::Moved) as u16;
+            }
+        }
+    }
+
+    fn count(&self, how: u32) -> u32 {
+        let records = self.0.iter();
+        records
+            .filter(|(_, record)| u32::from(record.how) == how)
+            .count() as u32
+    }
+
+    /// Are all registers those of one moment, and complete?
+    fn are_exact(&self) -> bool {
+        self.0.iter().all(|(_, record)| {
+            matches!(
+                record.how.into(),
+                uapi::LIVECORE_THREAD_PARKED
+                    | uapi::LIVECORE_THREAD_IN_PLACE
+                    | uapi::LIVECORE_THREAD_CALLER
+            ) && record.flags == 0
+        })
+    }
+}
+
+/// `LIVECORE_THREAD_*`.
+fn how(captured: Capture) -> u32 {
+    match captured {
+        Capture::Parked => uapi::LIVECORE_THREAD_PARKED,
+        Capture::InPlace => uapi::LIVECORE_THREAD_IN_PLACE,
+        Capture::Moved => uapi::LIVECORE_THREAD_MOVED,
+        Capture::Running => uapi::LIVECORE_THREAD_RUNNING,
+        Capture::Caller => uapi::LIVECORE_THREAD_CALLER,
+        Capture::Waiting | Capture::Gone => uapi::LIVECORE_THREAD_ZEROED,
+    }
+}
+
+/// Writes the note `LIVECORE`, and tells what `LIVECORE_IOC_INFO` will of the threads.
+fn write_live_note(
+    w: &mut Writer,
+    hold: &Hold,
+    mm: &Mm,
+    any: &Task,
+    config: &Config,
+    mut records: Records,
+) -> Result<uapi::Info> {
+    records.update();
+    let mut inexact = 0;
+    if !records.are_exact() {
+        inexact |= uapi::LIVECORE_INEXACT_REGISTERS;
+    }
+    if task::mm_is_shared(mm, any) {
+        inexact |= uapi::LIVECORE_INEXACT_SHARED_MM;
+    }
+    if hold.has_workers() {
+        inexact |= uapi::LIVECORE_INEXACT_WORKERS;
+    }
+    let note = uapi::Note {
+        thread_count: records.0.len() as u32,
+        inexact,
+        mode: uapi::LIVECORE_MODE_HOLD,
+        contents: config.contents.to_u32(),
+        filter: config.filter(sys_memory::dump_filter(mm)).bits(),
+        time_ns: clock::real_time_ns(),
+        hold_ns: hold.held_ns(),
+        ..Default::default()
+    };
+    live_note::write(w, &note, records.0.iter().map(|(_, record)| record))?;
+    Ok(uapi::Info {
+        mode: note.mode,
+        contents: note.contents,
+        threads: note.thread_count,
+        parked: records.count(uapi::LIVECORE_THREAD_PARKED),
+        in_place: records
+            .count(uapi::LIVECORE_THREAD_IN_PLACE)
+            .saturating_add(records.count(uapi::LIVECORE_THREAD_MOVED)),
+        running: records.count(uapi::LIVECORE_THREAD_RUNNING),
+        zeroed: records.count(uapi::LIVECORE_THREAD_ZEROED),
+        caller: records.count(uapi::LIVECORE_THREAD_CALLER),
+        hold_ns: note.hold_ns,
+        ..Default::default()
+    })
+}
+
+/// Makes the image, and fixes the registers: the hold is [`State::Held`] afterwards. With it
+/// comes what can be told of the threads.
 ///
 /// [`State::Held`]: super::lifecycle::State::Held
 pub(crate) fn make(
     hold: &Hold,
     mm: &Mm,
+    any: &Task,
     mut preparation: Preparation,
     mappings: &Mappings,
-) -> Result<Image> {
+    config: &Config,
+) -> Result<(Image, uapi::Info)> {
     let layout = hold.layout();
     let mut w = Writer::new();
-    let mut is_first = true;
+    let mut records = Records(KVVec::new());
     hold.seal(|thread, captured, registers| {
-        write_thread(&mut w, layout, thread, &registers, |w| {
+        let info = task::thread_info(thread.task());
+        let is_first = records.0.is_empty();
+        records.push(thread, captured, &info, &registers, layout)?;
+        write_thread(&mut w, layout, &info, &registers, |w| {
             // The notes of the process come with the first thread.
-            if !core::mem::take(&mut is_first) {
+            if !is_first {
                 return Ok(());
             }
             let psargs = core::mem::take(&mut preparation.psargs);
@@ -221,7 +353,7 @@ pub(crate) fn make(
             write_files(w, mappings)
         })
     })?;
-    if is_first {
+    if records.0.is_empty() {
         // Nobody is left.
         return Err(ESRCH);
     }
@@ -233,15 +365,17 @@ pub(crate) fn make(
         )?;
     }
     notes::write_xsave_layout(&mut w, &features)?;
+    let info = write_live_note(&mut w, hold, mm, any, config, records)?;
 
-    let filter = Filter::new(sys_memory::dump_filter(mm));
+    let filter = config.filter(sys_memory::dump_filter(mm));
     let mut segments = KVVec::with_capacity(mappings.len(), GFP_KERNEL_ACCOUNT)?;
     for mapping in mappings.iter() {
         segments.push(segment(&mapping, filter, &preparation), GFP_KERNEL_ACCOUNT)?;
     }
-    Image::new(
+    let image = Image::new(
         layout.machine() as u16,
         w.into_bytes().as_slice(),
         &segments,
-    )
+    )?;
+    Ok((image, info))
 }

@@ -3,8 +3,8 @@
 //! The states of a hold, and who may change them:
 //!
 //! ```text
-//! Holding ──► Held
-//!    └──────────┴──► Ended(reason)
+//! Holding ──► Held ──► Released
+//!    └──────────┴─────────┴──► Ended(reason)
 //! ```
 //!
 //! The first reason stays. One word, changed by compare-and-exchange: the probe of
@@ -63,7 +63,9 @@ pub(crate) enum State {
     Holding,
     /// All registers are fixed.
     Held,
-    /// The threads are free.
+    /// The threads are free, as was asked for; the image can be read.
+    Released,
+    /// The threads are free, and nothing can be read.
     Ended(EndReason),
 }
 
@@ -73,17 +75,23 @@ impl State {
         (self == Self::Holding).then_some(Self::Held)
     }
 
+    /// What comes next when the threads are let go while the image is read.
+    fn released(self) -> Option<Self> {
+        (self == Self::Held).then_some(Self::Released)
+    }
+
     /// What comes next when something ends the hold.
     fn end(self, reason: EndReason) -> Option<Self> {
         (!matches!(self, Self::Ended(_))).then_some(Self::Ended(reason))
     }
 
-    const FIRST_REASON: u32 = 2;
+    const FIRST_REASON: u32 = 3;
 
     fn encode(self) -> u32 {
         match self {
             Self::Holding => 0,
             Self::Held => 1,
+            Self::Released => 2,
             Self::Ended(reason) => Self::FIRST_REASON + reason as u32,
         }
     }
@@ -92,6 +100,7 @@ impl State {
         match word {
             0 => Self::Holding,
             1 => Self::Held,
+            2 => Self::Released,
             word => {
                 let index = word.saturating_sub(Self::FIRST_REASON) as usize;
                 let reason = EndReason::ALL.get(index).copied();
@@ -113,12 +122,17 @@ impl Lifecycle {
         State::decode(self.0.load(ordering::Acquire))
     }
 
-    /// `Ok` while the threads are held, else why not.
+    /// `Ok` while the image can be made and read, else why not.
     pub(crate) fn check(&self) -> Result<(), EndReason> {
         match self.state() {
             State::Ended(reason) => Err(reason),
-            State::Holding | State::Held => Ok(()),
+            State::Holding | State::Held | State::Released => Ok(()),
         }
+    }
+
+    /// Are the threads held?
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self.state(), State::Holding | State::Held)
     }
 
     fn change(&self, next: impl Fn(State) -> Option<State>) -> bool {
@@ -137,6 +151,11 @@ impl Lifecycle {
     /// All are held. False if the hold has ended meanwhile.
     pub(crate) fn held(&self) -> bool {
         self.change(State::held)
+    }
+
+    /// The threads are let go. False if they were not held, all of them.
+    pub(crate) fn released(&self) -> bool {
+        self.change(State::released)
     }
 
     /// Ends it. True for the first who does. Any context.
@@ -161,6 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn it_is_released_once_and_can_be_read_on() {
+        let life = Lifecycle::new();
+        assert!(!life.released());
+        assert!(life.held());
+        assert!(life.holds());
+        assert!(life.released());
+        assert!(!life.holds());
+        assert!(life.check().is_ok());
+        assert!(!life.released());
+        assert!(!life.held());
+        assert!(life.end(EndReason::GateClosed));
+        assert!(life.check() == Err(EndReason::GateClosed));
+    }
+
+    #[test]
     fn the_first_reason_stays() {
         for first in EndReason::ALL {
             for held in [false, true] {
@@ -181,7 +215,7 @@ mod tests {
 
     #[test]
     fn every_state_survives_its_encoding() {
-        for state in [State::Holding, State::Held] {
+        for state in [State::Holding, State::Held, State::Released] {
             assert!(State::decode(state.encode()) == state);
         }
         for reason in EndReason::ALL {

@@ -28,6 +28,10 @@ pub(crate) enum Capture {
     Parked,
     /// Asleep in the kernel, without being woken.
     InPlace,
+    /// In place, and it arrived when its note had been made.
+    Moved,
+    /// Running in the kernel: the general registers that it entered it with.
+    Running,
     /// The caller of open itself, in its system call.
     Caller,
     /// Not to be captured: it exits, or executes another program.
@@ -41,6 +45,9 @@ struct Captured {
 }
 
 /// One thread of a held process.
+///
+/// Nobody gets past its work, and no work is taken back, without `captured`: whoever has it
+/// and finds the thread held may rely on its not reaching user mode, nor its end, meanwhile.
 #[pin_data]
 pub(crate) struct Thread {
     hold: Arc<Hold>,
@@ -103,6 +110,35 @@ impl Thread {
         true
     }
 
+    /// Takes the general registers of a thread that neither arrives nor sleeps: in a long
+    /// system call, or kept from the CPU by its cgroup. Its work is queued and has not run.
+    pub(super) fn capture_running(&self) {
+        let mut captured = self.captured.lock();
+        let captured = &mut *captured;
+        let (mm, layout) = (self.hold.mm_id(), self.hold.layout());
+        if captured.how != Capture::Waiting || !self.hold.holds() {
+            return;
+        }
+        let Some(registers) = &mut captured.registers else {
+            return;
+        };
+        if registers.capture_running(&self.task, mm, layout) {
+            captured.how = Capture::Running;
+            self.hold.arrived();
+        }
+    }
+
+    /// How it was captured, so far.
+    pub(super) fn how(&self) -> Capture {
+        self.captured.lock().how
+    }
+
+    /// Takes its work back.
+    pub(super) fn let_go(this: &Arc<HeldThread>) {
+        let _captured = this.captured.lock();
+        HeldThread::cancel(this, this.task());
+    }
+
     /// It has left, or was never ours to hold.
     pub(super) fn leave(&self) {
         let mut captured = self.captured.lock();
@@ -131,6 +167,9 @@ impl Thread {
                 self.hold.arrived();
             }
             captured.how = Capture::Parked;
+        } else if captured.how == Capture::InPlace {
+            captured.how = Capture::Moved;
+            self.hold.has_moved();
         }
     }
 }
@@ -143,7 +182,9 @@ impl AtBoundary for Thread {
             self.leave();
             return;
         }
-        if self.hold.check().is_err() {
+        if !self.hold.holds() {
+            // Somebody may be reading its registers still.
+            drop(self.captured.lock());
             return;
         }
         self.arrive();

@@ -107,9 +107,10 @@ struct livecore_info {
  * NT_LIVECORE_DUMP; a livecore_note, and thread_count times a
  * livecore_note_thread, in the order of the NT_PRSTATUS notes. Little endian,
  * the same in ELF32 and ELF64. A reader goes by header_size and thread_size,
- * and ignores what it does not know at the end of either.
+ * and ignores what it does not know at the end of either. The type is no other
+ * note's: there are readers that do not look at the owner.
  */
-#define NT_LIVECORE_DUMP	1
+#define NT_LIVECORE_DUMP	0x4c495645 /* "LIVE" */
 
 /* livecore_note.inexact: what of the image is not of one instant */
 #define LIVECORE_INEXACT_REGISTERS	(1U << 0) /* a thread is not exact; see its record */

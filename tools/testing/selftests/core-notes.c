@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <fcntl.h>
+#include <linux/livecore.h>
 #include <sys/resource.h>
 
 #include "fixture.h"
@@ -66,7 +67,9 @@ CORE_TEST(order)
 	static const struct kind registers[] = {
 		{ "CORE", NT_PRFPREG }, { "LINUX", NT_X86_XSTATE },
 	};
-	static const struct kind layout[] = { { "LINUX", NT_X86_XSAVE_LAYOUT } };
+	static const struct kind last[] = {
+		{ "LINUX", NT_X86_XSAVE_LAYOUT }, { "LIVECORE", NT_LIVECORE_DUMP },
+	};
 	const char *before;
 	struct image image;
 	struct target t;
@@ -93,7 +96,7 @@ CORE_TEST(order)
 		EXPECT_TRUE(follow(&image, &at, registers, ARRAY_SIZE(registers)))
 			TH_LOG("thread %zu, note %zu", i, at);
 	}
-	EXPECT_TRUE(follow(&image, &at, layout, 1));
+	EXPECT_TRUE(follow(&image, &at, last, ARRAY_SIZE(last)));
 	EXPECT_EQ(image.nr_notes, at);
 	image_free(&image);
 	EXPECT_TRUE(target_runs(&t));
