@@ -21,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) privileged: bool,
     /// Is it the caller's own?
     itself: bool,
+    /// Where its root is, as the caller sees it; `None` if not told.
+    pub(crate) root: Option<KVec<u8>>,
 }
 
 impl Target {
@@ -52,9 +54,11 @@ pub(crate) fn check(entry: &Entry<'_>, config: &Config) -> Result<Target> {
     if !admits(itself) {
         return Err(EPERM);
     }
+    let root = entry.root(&task)?;
     Ok(Target {
         task,
         mm,
+        root,
         privileged,
         itself,
     })

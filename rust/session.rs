@@ -16,7 +16,7 @@ use crate::{
     },
     target::{
         hold::Hold,
-        image::{self, Preparation},
+        image::{self, Preparation, Process},
         lifecycle::EndReason,
         memory,
     },
@@ -50,7 +50,7 @@ impl Session {
     /// Holds the process and fixes the image. Process context; may take `timeout_ms`, and a
     /// little.
     pub(crate) fn start(target: &Target, config: Config, module: &ModuleRef) -> Result<Self> {
-        let Target { task, mm, .. } = target;
+        let Target { task, mm, root, .. } = target;
         target.check(config.gate)?;
         let hold = Hold::new(MmId::of(mm), task, config.in_place, module)?;
         if !hold.layout().is_64bit() {
@@ -66,7 +66,12 @@ impl Session {
         let since = Instant::now();
         hold.take(task, since, config.timeout_ms)?;
         let mappings = list_mappings(&registered, mm, Some(since))?;
-        let (image, info) = image::make(&hold, mm, task, preparation, &mappings, &config)?;
+        let process = Process {
+            mm,
+            task,
+            root: root.as_ref().map_or(&[], |root| root),
+        };
+        let (image, info) = image::make(&hold, &process, preparation, &mappings, &config)?;
         registered.complete(image.size());
         Ok(Self {
             registered,

@@ -60,6 +60,7 @@ void livecore_drop_core_dentries(void);
 /* procfs.c: what a file below /proc/<pid>/ stands for. */
 struct task_struct *livecore_proc_task(struct file *file);
 struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task);
+char *livecore_proc_root(struct file *file, struct task_struct *task, char *buffer, int size);
 void livecore_file_set_size(struct file *file, loff_t size);
 
 /* uaccess.c */

@@ -3,6 +3,7 @@
 #include <linux/dcache.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/namei.h>
 #include <linux/path.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
@@ -16,6 +17,17 @@
 struct task_struct *livecore_proc_task(struct file *file)
 {
 	return get_pid_task(livecore_proc_pid(file_inode(file)), PIDTYPE_PID);
+}
+
+/* The path from /proc/<pid>/ to the entry @name of the thread @pid. */
+static void sibling_name(char *path, size_t size, const char *name,
+			 const struct inode *core, struct pid *pid)
+{
+	if (pid == livecore_proc_pid(core))
+		strscpy(path, name, size);
+	else
+		scnprintf(path, size, "task/%d/%s", pid_nr_ns(pid, proc_pid_ns(core->i_sb)),
+			  name);
 }
 
 /* Opens @name next to @file, with the caller's credentials. */
@@ -67,13 +79,11 @@ struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task)
 {
 	const struct inode *inode = file_inode(file);
 	struct pid *pid = get_task_pid(task, PIDTYPE_PID);
-	char name[32] = "mem";
 	struct mm_struct *mm;
 	struct file *mem;
+	char name[32];
 
-	if (pid != livecore_proc_pid(inode))
-		scnprintf(name, sizeof(name), "task/%d/mem",
-			  pid_nr_ns(pid, proc_pid_ns(inode->i_sb)));
+	sibling_name(name, sizeof(name), "mem", inode, pid);
 	mem = open_sibling(file, name);
 	if (mem == ERR_PTR(-ENOENT)) {
 		/* The entry was found, so it is the thread that has gone since. */
@@ -86,6 +96,40 @@ struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task)
 	}
 	put_pid(pid);
 	return mm;
+}
+
+/**
+ * livecore_proc_root() - The path of the process's root, as the caller sees it.
+ * @file: the open `core`
+ * @task: a live thread of the process
+ * @buffer: room for the path
+ * @size: of the buffer, in bytes
+ *
+ * By way of the sibling `root`, with the caller's credentials. May sleep.
+ *
+ * Return: the path, somewhere in @buffer, or an error pointer.
+ */
+char *livecore_proc_root(struct file *file, struct task_struct *task, char *buffer, int size)
+{
+	const struct inode *inode = file_inode(file);
+	struct pid *pid = get_task_pid(task, PIDTYPE_PID);
+	char name[32];
+	struct dentry *dir;
+	struct path root;
+	char *path;
+	int err;
+
+	sibling_name(name, sizeof(name), "root", inode, pid);
+	put_pid(pid);
+	dir = dget_parent(file->f_path.dentry);
+	err = vfs_path_lookup(dir, file->f_path.mnt, name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY,
+			      &root);
+	dput(dir);
+	if (err)
+		return ERR_PTR(err);
+	path = d_path(&root, buffer, size);
+	path_put(&root);
+	return path;
 }
 
 /* What stat and fstat show of the entry. */

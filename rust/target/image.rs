@@ -31,6 +31,15 @@ use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, mm::Mm, prelude::*, sync::Arc, ta
 /// The longest path that `file_path()` makes, in bytes.
 const PATH_MAX: usize = 4096;
 
+/// Whose image it is.
+pub(crate) struct Process<'a> {
+    pub(crate) mm: &'a Mm,
+    /// A thread of it.
+    pub(crate) task: &'a Task,
+    /// The path of its root, as the caller sees it; empty if not known.
+    pub(crate) root: &'a [u8],
+}
+
 /// What can be read of a process before it is held, when `mmap_lock` may still be waited for.
 pub(crate) struct Preparation {
     psargs: KVec<u8>,
@@ -146,14 +155,28 @@ fn write_thread(
     Ok(())
 }
 
+/// What is left of a path below `root`: a process sees its files from its own root, while
+/// `file_path()` tells what the caller sees. A file elsewhere keeps its path.
+fn below<'a>(root: &[u8], path: &'a [u8]) -> &'a [u8] {
+    match path.strip_prefix(root) {
+        Some(rest) if !root.ends_with(b"/") && rest.first() == Some(&b'/') => rest,
+        _ => path,
+    }
+}
+
 /// Appends the path of a mapping's file, as the kernel's dumper has it: `buffer` grows for one
 /// that does not fit. False where there is none, or it is not to be had.
-fn push_path(paths: &mut KVVec<u8>, mapping: &Mapping<'_>, buffer: &mut KVVec<u8>) -> Result<bool> {
+fn push_path(
+    paths: &mut KVVec<u8>,
+    mapping: &Mapping<'_>,
+    root: &[u8],
+    buffer: &mut KVVec<u8>,
+) -> Result<bool> {
     loop {
         let room = buffer.len();
         match mapping.path(buffer) {
             Some(Ok(path)) => {
-                paths.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
+                paths.extend_from_slice(below(root, path), GFP_KERNEL_ACCOUNT)?;
                 return Ok(true);
             }
             Some(Err(error)) if error == errno::enametoolong() && room < notes::FILE_NOTE_LIMIT => {
@@ -165,13 +188,13 @@ fn push_path(paths: &mut KVVec<u8>, mapping: &Mapping<'_>, buffer: &mut KVVec<u8
 }
 
 /// Writes `NT_FILE`.
-fn write_files(w: &mut Writer, mappings: &Mappings) -> Result {
+fn write_files(w: &mut Writer, mappings: &Mappings, root: &[u8]) -> Result {
     let mut files = KVVec::new();
     let mut paths = KVVec::new();
     let mut buffer = KVVec::from_elem(0, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
     for mapping in mappings.iter() {
         let start = paths.len();
-        if push_path(&mut paths, &mapping, &mut buffer)? {
+        if push_path(&mut paths, &mapping, root, &mut buffer)? {
             let file = FileMapping {
                 start: mapping.start(),
                 end: mapping.end(),
@@ -279,17 +302,17 @@ fn how(captured: Capture) -> u32 {
 fn write_live_note(
     w: &mut Writer,
     hold: &Hold,
-    mm: &Mm,
-    any: &Task,
+    process: &Process<'_>,
     config: &Config,
     mut records: Records,
 ) -> Result<uapi::Info> {
+    let mm = process.mm;
     records.update();
     let mut inexact = 0;
     if !records.are_exact() {
         inexact |= uapi::LIVECORE_INEXACT_REGISTERS;
     }
-    if task::mm_is_shared(mm, any) {
+    if task::mm_is_shared(mm, process.task) {
         inexact |= uapi::LIVECORE_INEXACT_SHARED_MM;
     }
     if hold.has_workers() {
@@ -328,12 +351,12 @@ fn write_live_note(
 /// [`State::Held`]: super::lifecycle::State::Held
 pub(crate) fn make(
     hold: &Hold,
-    mm: &Mm,
-    any: &Task,
+    process: &Process<'_>,
     mut preparation: Preparation,
     mappings: &Mappings,
     config: &Config,
 ) -> Result<(Image, uapi::Info)> {
+    let mm = process.mm;
     let layout = hold.layout();
     let mut w = Writer::new();
     let mut records = Records(KVVec::new());
@@ -350,7 +373,7 @@ pub(crate) fn make(
             notes::write_prpsinfo(w, &process_status(thread.task(), captured, psargs))?;
             notes::write_siginfo(w)?;
             notes::write_auxv(w, &sys_memory::auxv(mm))?;
-            write_files(w, mappings)
+            write_files(w, mappings, process.root)
         })
     })?;
     if records.0.is_empty() {
@@ -365,7 +388,7 @@ pub(crate) fn make(
         )?;
     }
     notes::write_xsave_layout(&mut w, &features)?;
-    let info = write_live_note(&mut w, hold, mm, any, config, records)?;
+    let info = write_live_note(&mut w, hold, process, config, records)?;
 
     let filter = config.filter(sys_memory::dump_filter(mm));
     let mut segments = KVVec::with_capacity(mappings.len(), GFP_KERNEL_ACCOUNT)?;
@@ -378,4 +401,18 @@ pub(crate) fn make(
         &segments,
     )?;
     Ok((image, info))
+}
+
+#[kernel::prelude::kunit_tests(livecore_image)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_from_the_process_root() {
+        assert!(below(b"/", b"/bin/a") == b"/bin/a");
+        assert!(below(b"", b"/bin/a") == b"/bin/a");
+        assert!(below(b"/srv/jail", b"/srv/jail/bin/a") == b"/bin/a");
+        assert!(below(b"/srv/jail", b"/srv/jailed/a") == b"/srv/jailed/a");
+        assert!(below(b"/srv/jail", b"/bin/a") == b"/bin/a");
+    }
 }

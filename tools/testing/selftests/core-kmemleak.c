@@ -11,7 +11,7 @@
 #include "module.h"
 #include "sleepers.h"
 
-enum { ROUNDS = 50, SCANS = 3 };
+enum { ROUNDS = 6, SCANS = 3 };
 
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 
