@@ -7,10 +7,11 @@ use crate::{
     params::Config,
     session::Session,
     sys::{
-        core_file::{CoreFile, Entry, OpenedFor},
+        core_file::{CoreFile, Entry, OpenedFor, Seek},
         module::ModuleRef,
         uapi,
     },
+    target::memory::Kind,
 };
 use kernel::{
     iov::IovIterDest,
@@ -109,6 +110,14 @@ impl CoreFile for Core {
 
     fn read(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize> {
         self.session()?.read(position, to)
+    }
+
+    fn seek(&self, position: u64, to: Seek) -> Result<u64> {
+        let kind = match to {
+            Seek::Data => Kind::Data,
+            Seek::Hole => Kind::Hole,
+        };
+        self.session()?.seek(position, kind)
     }
 
     fn show_size(&self, show: impl FnOnce(u64)) {

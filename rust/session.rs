@@ -18,7 +18,7 @@ use crate::{
         hold::Hold,
         image::{self, Preparation, Process},
         lifecycle::EndReason,
-        memory,
+        memory::{self, Counters, Kind},
     },
 };
 use kernel::{
@@ -42,6 +42,7 @@ pub(crate) struct Session {
     /// What is known since the start.
     info: uapi::Info,
     mm: ARef<Mm>,
+    counters: Counters,
     /// Keeps the process's identity its own ([`task::ProcessId`]).
     _task: ARef<Task>,
 }
@@ -78,6 +79,7 @@ impl Session {
             image,
             info,
             mm: mm.clone(),
+            counters: Counters::new(),
             _task: task.clone(),
         })
     }
@@ -104,20 +106,26 @@ impl Session {
         Ok(done)
     }
 
-    fn read_some(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize> {
-        let dump = &self.registered;
-        dump.hold.check().map_err(EndReason::errno)?;
+    /// What every round of reading or seeking begins with: the memory, if the hold stands.
+    fn memory(&self) -> Result<UsedMm> {
+        let hold = &self.registered.hold;
+        hold.check().map_err(EndReason::errno)?;
         if task::fatal_signal_pending() {
             return Err(EINTR);
         }
         // Nobody may be parked who would notice that the process is gone, or another.
-        let mm = UsedMm::get(&self.mm).inspect_err(|_| {
-            dump.hold.end(EndReason::TargetGone);
-        })?;
+        UsedMm::get(&self.mm).inspect_err(|_| hold.end(EndReason::TargetGone))
+    }
+
+    fn read_some(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize> {
+        let dump = &self.registered;
+        let mm = self.memory()?;
         let read = match self.image.at(position) {
             Region::End => return Ok(0),
             Region::Bytes(bytes) => to.copy_to_iter(bytes),
-            Region::Memory { vaddr, size } => memory::read_batch(&mm, vaddr, size, to)?,
+            Region::Memory { vaddr, size } => {
+                memory::read_batch(&mm, &self.counters, vaddr, size, to)?
+            }
         };
         // Was it the image's until the last byte was copied? Pairs with the full barrier of
         // the exchange in `Lifecycle::end()`, which comes before any thread is let go.
@@ -126,8 +134,39 @@ impl Session {
         if read == 0 {
             return Err(EFAULT);
         }
+        self.counters.add_read(read);
         dump.progress();
         Ok(read)
+    }
+
+    /// The first position from `position` on where the image has data, or a hole, of which
+    /// the end of the file is one; `ENXIO` at the end. What was never written is a hole, if
+    /// it is memory.
+    ///
+    /// Fails as [`Self::read()`].
+    pub(crate) fn seek(&self, position: u64, wanted: Kind) -> Result<u64> {
+        let dump = &self.registered;
+        let mut at = position;
+        loop {
+            let mm = self.memory()?;
+            let (kind, size) = match self.image.at(at) {
+                Region::End if wanted == Kind::Hole && position < self.size() => return Ok(at),
+                Region::End => return Err(ENXIO),
+                Region::Bytes(bytes) => (Kind::Data, bytes.len() as u64),
+                Region::Memory { vaddr, size } => {
+                    let (kind, end) = memory::stretch(&mm, vaddr, vaddr.saturating_add(size))?;
+                    (kind, end.saturating_sub(vaddr))
+                }
+            };
+            // As for a read: what a released thread has changed is not told.
+            sys_memory::read_barrier();
+            dump.hold.check().map_err(EndReason::errno)?;
+            dump.progress();
+            if kind == wanted {
+                return Ok(at);
+            }
+            at = at.saturating_add(size.max(1));
+        }
     }
 
     /// Tells `show` what size the entry has: that of the dump of this memory that lasts.
@@ -156,6 +195,9 @@ impl Session {
             moved,
             image_size: self.image.size(),
             held_ns: hold.held_ns(),
+            read_bytes: self.counters.read_bytes(),
+            hole_bytes: self.counters.hole_bytes(),
+            unreadable_pages: self.counters.unreadable_pages(),
             ..self.info
         }
     }

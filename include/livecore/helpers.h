@@ -172,8 +172,49 @@ void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t 
 void livecore_read_barrier(void);
 
 /* pages.c */
-long livecore_pin_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
-			struct page **pages, unsigned long *missing);
+
+/* What the page tables have for an address. */
+enum livecore_entry {
+	LIVECORE_ENTRY_NONE,	/* nothing, or no more than that something was there */
+	LIVECORE_ENTRY_SPECIAL,	/* in plain memory: zeros of nobody's own, or a guard */
+	LIVECORE_ENTRY_SWAP,	/* a page that has to be brought, or waited for */
+	LIVECORE_ENTRY_MAPPED,
+};
+
+#define LIVECORE_VMA_DEVICE		0x01 /* not of memory, as far as anybody knows */
+#define LIVECORE_VMA_HUGETLB		0x02
+#define LIVECORE_VMA_PLAIN		0x04 /* mapped pages may be taken as they are */
+#define LIVECORE_VMA_FILE		0x08 /* what is not mapped is the page cache's */
+#define LIVECORE_VMA_FAULTS		0x10 /* what is not mapped only a fault finds */
+#define LIVECORE_VMA_WATCHED		0x20 /* userfaultfd */
+
+/* A mapping, while mmap_lock is held. */
+struct livecore_vma {
+	struct vm_area_struct *vma;
+	unsigned long end;
+	unsigned int traits;
+};
+
+int livecore_lock_mm(struct mm_struct *mm);
+void livecore_unlock_mm(struct mm_struct *mm);
+bool livecore_find_vma(struct mm_struct *mm, unsigned long addr, struct livecore_vma *out);
+unsigned long livecore_huge_page_left(struct vm_area_struct *vma, unsigned long addr);
+enum livecore_entry livecore_entry_at(struct mm_struct *mm, unsigned long addr);
+unsigned long livecore_entry_end(struct mm_struct *mm, unsigned long addr, unsigned long end,
+				 enum livecore_entry entry);
+unsigned int livecore_take_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
+				 struct page **pages);
+long livecore_fault_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
+			  bool may_fault, struct page **pages);
+struct page *livecore_vdso_page(struct vm_area_struct *vma, unsigned long addr);
+struct file *livecore_vma_file(struct vm_area_struct *vma, unsigned long addr,
+			       unsigned long *index);
+unsigned long livecore_file_data(struct vm_area_struct *vma, unsigned long addr,
+				 unsigned long end);
+unsigned long livecore_file_hole(struct vm_area_struct *vma, unsigned long addr,
+				 unsigned long end);
+long livecore_file_pages(struct file *file, unsigned long index, unsigned int count,
+			 struct page **pages);
 
 /* tracepoints.c */
 void livecore_tracepoint_synchronize(void);

@@ -45,11 +45,22 @@ pub(crate) trait CoreFile: Send + Sync + Sized + 'static {
     /// Reads from `position`, as much as fits; 0 at the end.
     fn read(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize>;
 
+    /// The first position from `position` on that is of the wanted kind; `ENXIO` at the end.
+    fn seek(&self, position: u64, to: Seek) -> Result<u64>;
+
     /// Calls `show` with the size that the entry has, in bytes. In one order for all files.
     fn show_size(&self, show: impl FnOnce(u64));
 
     /// The last descriptor was closed.
     fn release(&self);
+}
+
+/// What lseek(2) can look for.
+pub(crate) enum Seek {
+    /// `SEEK_DATA`.
+    Data,
+    /// `SEEK_HOLE`; the end of the file is one.
+    Hole,
 }
 
 /// The entry `core` of a process, as it is being opened.
@@ -236,6 +247,21 @@ unsafe extern "C" fn llseek<T: CoreFile>(
 ) -> bindings::loff_t {
     // SAFETY: `open()` set it, and the file is open.
     let core = unsafe { Arc::<T>::borrow((*file).private_data) };
+    let seek = match u32::try_from(whence) {
+        Ok(bindings::SEEK_DATA) => Some(Seek::Data),
+        Ok(bindings::SEEK_HOLE) => Some(Seek::Hole),
+        _ => None,
+    };
+    let (offset, whence) = match seek {
+        None => (offset, whence),
+        Some(to) => {
+            let position = u64::try_from(offset).map_err(|_| ENXIO);
+            match position.and_then(|position| core.seek(position, to)) {
+                Ok(found) => (found as i64, bindings::SEEK_SET as c_int),
+                Err(error) => return error.to_errno().into(),
+            }
+        }
+    };
     let end = i64::try_from(core.size()).unwrap_or(i64::MAX);
     // SAFETY: The file is valid; any position that a file may have is allowed.
     unsafe { bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, end) }

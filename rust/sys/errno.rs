@@ -23,3 +23,8 @@ pub(crate) fn eopnotsupp() -> Error {
 pub(crate) fn enametoolong() -> Error {
     Error::from_errno(-(bindings::ENAMETOOLONG as c_int))
 }
+
+/// The memory is broken.
+pub(crate) fn ehwpoison() -> Error {
+    Error::from_errno(-(bindings::EHWPOISON as c_int))
+}

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The mappings and pages of a process (`helpers/memory.c`).
+//! The mappings of a process, and what its mm says of it (`helpers/memory.c`).
 
 use super::ffi;
 use crate::elf::filter::Traits;
-use core::ptr;
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
@@ -13,9 +12,6 @@ use kernel::{
     prelude::*,
     sync::aref::ARef,
 };
-
-/// How many pages are pinned under one hold of `mmap_lock`.
-pub(crate) const BATCH: usize = 64;
 
 /// Memory in use: `mm_users` is held, for one round of reading. Giving it back never tears
 /// the address space down here, however long that takes.
@@ -28,7 +24,7 @@ impl UsedMm {
         Ok(Self(MmWithUser::into_mmput_async(user)))
     }
 
-    fn as_raw(&self) -> *mut bindings::mm_struct {
+    pub(super) fn as_raw(&self) -> *mut bindings::mm_struct {
         let mm: &MmWithUser = &self.0;
         mm.as_raw()
     }
@@ -186,108 +182,6 @@ impl Mapping<'_> {
         // SAFETY: It points into the buffer, at a string that ends with it.
         let path = unsafe { CStr::from_char_ptr(path) };
         Some(Ok(path.to_bytes_with_nul()))
-    }
-}
-
-/// A count of pages, or an errno; more than were asked for is no count.
-fn page_count(result: isize, wanted: u32) -> Result<usize> {
-    kernel::error::to_result(result.min(0) as c_int)?;
-    if result > wanted as isize {
-        return Err(EIO);
-    }
-    Ok(result as usize)
-}
-
-/// Pages of a process, one after the other from an address; or how far there are none.
-///
-/// # Invariants
-///
-/// The first `count` pointers own a reference each.
-pub(crate) struct PageBatch {
-    pages: [*mut bindings::page; BATCH],
-    count: usize,
-    missing: u64,
-}
-
-impl PageBatch {
-    /// Takes references on at most `wanted` pages from the one with `address` in it; fewer,
-    /// but not none, where what follows is of another kind. None only if the first is missing.
-    /// Fails with `EINTR` if the caller is being killed, and with `ENOMEM`.
-    ///
-    /// Takes `mmap_lock` for read and drops it. May wait for pages to be read in.
-    pub(crate) fn pin(mm: &UsedMm, address: u64, wanted: usize) -> Result<Self> {
-        let mut pages = [ptr::null_mut(); BATCH];
-        let wanted = wanted.min(BATCH) as u32;
-        let mut missing = 0;
-        // SAFETY: The mm is in use; there is room for `wanted` pages; `missing` is valid for
-        // the write.
-        let count = unsafe {
-            ffi::livecore_pin_pages(
-                mm.as_raw(),
-                address as usize,
-                wanted,
-                pages.as_mut_ptr(),
-                &mut missing,
-            )
-        };
-        // INVARIANT: The function took that many.
-        Ok(Self {
-            pages,
-            count: page_count(count, wanted)?,
-            missing: missing as u64,
-        })
-    }
-
-    /// If there are no pages: how many bytes are missing, from the start of the first page.
-    pub(crate) fn missing(&self) -> u64 {
-        self.missing
-    }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.count
-    }
-
-    fn page(&self, index: usize) -> Option<*mut bindings::page> {
-        self.pages.iter().take(self.count).nth(index).copied()
-    }
-
-    /// Copies `len` bytes from `offset` of a page, zeros where the memory is broken; as many
-    /// as `to` takes. No lock may be held.
-    pub(crate) fn copy_to_iter(
-        &self,
-        index: usize,
-        offset: usize,
-        len: usize,
-        to: &mut IovIterDest<'_>,
-    ) -> usize {
-        let Some(page) = self.page(index) else {
-            return 0;
-        };
-        // SAFETY: The page is referenced by the type invariant, and `to` is a valid iterator.
-        unsafe { ffi::livecore_copy_page_to_iter(page, offset, len, to.as_raw()) }
-    }
-
-    /// Copies into a buffer, from `offset` of a page, up to its end; returns how many bytes.
-    pub(crate) fn copy(&self, index: usize, offset: usize, to: &mut [u8]) -> usize {
-        let len = to
-            .len()
-            .min((crate::elf::PAGE_SIZE as usize).saturating_sub(offset));
-        let Some(page) = self.page(index) else {
-            return 0;
-        };
-        // SAFETY: The page is referenced; `offset + len` is at most a page.
-        unsafe { ffi::livecore_copy_from_page(page, offset, to.as_mut_ptr().cast(), len) };
-        len
-    }
-}
-
-impl Drop for PageBatch {
-    fn drop(&mut self) {
-        for page in self.pages.iter().take(self.count) {
-            // SAFETY: By the type invariant.
-            unsafe { ffi::livecore_put_page(*page) };
-        }
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod core_file;
 pub(crate) mod errno;
 pub(crate) mod memory;
 pub(crate) mod module;
+pub(crate) mod pages;
 pub(crate) mod park;
 pub(crate) mod pident;
 pub(crate) mod registers;
@@ -33,6 +34,7 @@ pub(crate) mod workqueue;
     improper_ctypes,
     missing_docs,
     non_camel_case_types,
+    non_upper_case_globals,
     unreachable_pub,
     unused_imports
 )]

@@ -1,17 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads the memory of a process, a batch of pages at a time.
+//! Reads the memory of a process, a batch of pages at a time, and tells where it has some.
+//!
+//! Where a page is to be had from is decided here, by [`Source::of()`], for reading and for
+//! seeking alike: what is a hole for the one is zeros for the other.
 
 use crate::{
     elf::PAGE_SIZE,
-    sys::memory::{self, PageBatch, UsedMm, BATCH},
+    sys::{
+        errno,
+        memory::{self, UsedMm},
+        pages::{Entry, LockedMapping, LockedMm, PageBatch, BATCH},
+    },
 };
-use kernel::{iov::IovIterDest, prelude::*};
+use kernel::{
+    error::Error,
+    iov::IovIterDest,
+    prelude::*,
+    sync::atomic::{ordering::Relaxed, Atomic},
+};
+
+/// How often a page is tried that is mapped, but goes or moves whenever it is taken.
+const TRIES: usize = 64;
+
+/// What has been read, by all readers together.
+pub(crate) struct Counters {
+    read_bytes: Atomic<u64>,
+    hole_bytes: Atomic<u64>,
+    unreadable_pages: Atomic<u64>,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            read_bytes: Atomic::new(0),
+            hole_bytes: Atomic::new(0),
+            unreadable_pages: Atomic::new(0),
+        }
+    }
+
+    /// Bytes that were returned to readers, notes and holes included, as often as they were.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Relaxed)
+    }
+
+    /// Of these: zeros for memory that nobody has ever written.
+    pub(crate) fn hole_bytes(&self) -> u64 {
+        self.hole_bytes.load(Relaxed)
+    }
+
+    /// Pages that should have been there, and were zeros: broken, unmapped meanwhile, or not
+    /// to be had from their file. Counted by their first byte.
+    pub(crate) fn unreadable_pages(&self) -> u64 {
+        self.unreadable_pages.load(Relaxed)
+    }
+
+    /// So many bytes were returned.
+    pub(crate) fn add_read(&self, bytes: usize) {
+        self.read_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    fn add_hole(&self, bytes: usize) {
+        self.hole_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    fn add_unreadable(&self, address: u64, bytes: usize) {
+        self.unreadable_pages
+            .fetch_add(pages_begun(address, bytes as u64), Relaxed);
+    }
+}
+
+/// Whether there is something, as lseek(2) has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Data,
+    /// Reads as zeros.
+    Hole,
+}
 
 /// How many pages a stretch touches.
 fn pages(address: u64, size: u64) -> usize {
     let within = address % PAGE_SIZE;
     usize::try_from(size.saturating_add(within).div_ceil(PAGE_SIZE)).unwrap_or(BATCH)
+}
+
+/// Of how many pages the first byte is in a stretch.
+fn pages_begun(address: u64, size: u64) -> u64 {
+    let end = address.saturating_add(size).div_ceil(PAGE_SIZE);
+    end.saturating_sub(address.div_ceil(PAGE_SIZE))
 }
 
 /// What of a stretch lies in the page that it starts in: the offset there, and the length.
@@ -23,6 +99,130 @@ fn first_page(address: u64, size: u64) -> (usize, usize) {
     )
 }
 
+/// Where a page of a process is to be had from.
+enum Source {
+    /// From nowhere: nobody has written it, or it is no memory.
+    Hole,
+    /// The page tables have it.
+    Mapped,
+    /// Only a fault finds it.
+    Fault,
+    /// The page cache of the file, which may have a hole there, too.
+    File,
+    /// The vdso's image.
+    Vdso(PageBatch),
+}
+
+impl Source {
+    /// That of the page at `address`, what the page tables have for it being `entry`.
+    fn of(mapping: &LockedMapping<'_>, address: u64, entry: Entry) -> Self {
+        match entry {
+            _ if mapping.is_device() => Self::Hole,
+            _ if mapping.is_hugetlb() => Self::Fault,
+            Entry::Mapped if mapping.is_plain() => Self::Mapped,
+            Entry::Special if mapping.is_plain() => Self::Hole,
+            Entry::None if mapping.is_of_file() => Self::File,
+            Entry::None if !mapping.must_fault() => {
+                let vdso = mapping.take_vdso(address);
+                if vdso.count() > 0 {
+                    Self::Vdso(vdso)
+                } else {
+                    Self::Hole
+                }
+            }
+            _ => Self::Fault,
+        }
+    }
+}
+
+/// What is at an address.
+enum Found {
+    Pages(PageBatch),
+    /// So many bytes that nobody has ever written.
+    Hole(u64),
+    /// So many bytes that should be there.
+    Unreadable(u64),
+}
+
+impl Found {
+    /// From an attempt at pages that should be there; where it fails, `size` bytes are missing.
+    fn from_attempt(attempt: Result<PageBatch>, size: u64) -> Result<Self> {
+        match attempt {
+            // They went just now.
+            Ok(batch) if batch.count() == 0 => Ok(Self::Hole(size)),
+            Ok(batch) => Ok(Self::Pages(batch)),
+            Err(error) if is_readers(error) => Err(error),
+            Err(_) => Ok(Self::Unreadable(size)),
+        }
+    }
+}
+
+/// Will a later try, or another reader, find a page where this one did not?
+fn is_readers(error: Error) -> bool {
+    error == EINTR || error == ENOMEM || error == EAGAIN
+}
+
+/// Finds the pages from the one with `address` in it up to `end`, or how far there are none.
+///
+/// Takes `mmap_lock` for read and drops it. May wait for pages to be read in.
+fn find(mm: &UsedMm, address: u64, end: u64) -> Result<Found> {
+    let start = address & !(PAGE_SIZE.wrapping_sub(1));
+    let size_to = |end: u64| end.saturating_sub(start);
+    let lock = LockedMm::lock(mm)?;
+    let mapping = match lock.mapping(start) {
+        Ok(mapping) => mapping,
+        Err(next) => return Ok(Found::Unreadable(size_to(next.min(end)))),
+    };
+    let end = end.min(mapping.end());
+    let mut entry = mapping.entry(start);
+    let mut source = Source::of(&mapping, start, entry);
+    for _ in 0..TRIES {
+        let Source::Mapped = source else {
+            break;
+        };
+        let batch = mapping.take(start, pages(start, size_to(end)));
+        if batch.count() > 0 {
+            return Ok(Found::Pages(batch));
+        }
+        entry = mapping.entry(start);
+        source = Source::of(&mapping, start, entry);
+    }
+    match source {
+        Source::Hole if mapping.is_device() => return Ok(Found::Hole(size_to(end))),
+        Source::Hole => {
+            let end = mapping.entry_end(start, end, entry);
+            return Ok(Found::Hole(size_to(end)));
+        }
+        Source::Vdso(batch) => return Ok(Found::Pages(batch)),
+        Source::Mapped | Source::File | Source::Fault => (),
+    }
+
+    // No more than one batch is looked for: what is mapped may not be asked of others.
+    let batch_end = start.saturating_add((BATCH as u64).saturating_mul(PAGE_SIZE));
+    let end = mapping.entry_end(start, end.min(batch_end), entry);
+    if let Source::File = source {
+        let data = mapping.file_data(start, end);
+        if data > start {
+            return Ok(Found::Hole(size_to(data)));
+        }
+        let file = mapping.file(start).ok_or(EFAULT)?;
+        drop(lock);
+        let attempt = file.take(pages(start, size_to(end)));
+        return Found::from_attempt(attempt, PAGE_SIZE);
+    }
+    let huge = mapping.is_hugetlb();
+    let left = mapping.huge_page_left(start);
+    // Who watches may be parked; of what was swapped out it is not told.
+    let may_fault = entry == Entry::Swapped || !mapping.is_watched();
+    match lock.fault(start, pages(start, size_to(end)), may_fault) {
+        // Nobody has asked for it yet, in all likelihood.
+        Err(error) if huge && !is_readers(error) && error != errno::ehwpoison() => {
+            Ok(Found::Hole(left))
+        }
+        attempt => Found::from_attempt(attempt, if huge { left } else { PAGE_SIZE }),
+    }
+}
+
 /// Copies one batch of a process's memory, from `address`; at most `size` bytes. What is not
 /// there is zeros.
 ///
@@ -31,17 +231,30 @@ fn first_page(address: u64, size: u64) -> (usize, usize) {
 /// `ENOMEM`.
 pub(crate) fn read_batch(
     mm: &UsedMm,
+    counters: &Counters,
     address: u64,
     size: u64,
     to: &mut IovIterDest<'_>,
 ) -> Result<usize> {
     let size = size.min(to.len() as u64);
-    let batch = PageBatch::pin(mm, address, pages(address, size))?;
-    if batch.count() == 0 {
-        let missing = batch.missing().saturating_sub(address % PAGE_SIZE);
+    let zeros = |missing: u64, to: &mut IovIterDest<'_>| {
+        let missing = missing.saturating_sub(address % PAGE_SIZE);
         let len = usize::try_from(missing.min(size)).unwrap_or(usize::MAX);
-        return Ok(memory::zero_iter(len, to));
-    }
+        memory::zero_iter(len, to)
+    };
+    let batch = match find(mm, address, address.saturating_add(size))? {
+        Found::Pages(batch) => batch,
+        Found::Hole(missing) => {
+            let copied = zeros(missing, to);
+            counters.add_hole(copied);
+            return Ok(copied);
+        }
+        Found::Unreadable(missing) => {
+            let copied = zeros(missing, to);
+            counters.add_unreadable(address, copied);
+            return Ok(copied);
+        }
+    };
     let mut copied = 0usize;
     for index in 0..batch.count() {
         let done = copied as u64;
@@ -58,14 +271,52 @@ pub(crate) fn read_batch(
 /// Copies a process's memory into a buffer, up to the first page that is not there; returns
 /// how many bytes. For what is small.
 pub(crate) fn read_small(mm: &UsedMm, address: u64, to: &mut [u8]) -> Result<usize> {
-    let batch = PageBatch::pin(mm, address, pages(address, to.len() as u64))?;
+    let end = address.saturating_add(to.len() as u64);
     let mut copied = 0usize;
-    for index in 0..batch.count() {
-        let offset = (address.saturating_add(copied as u64) % PAGE_SIZE) as usize;
-        let rest = to.get_mut(copied..).unwrap_or(&mut []);
-        copied = copied.saturating_add(batch.copy(index, offset, rest));
+    while copied < to.len() {
+        let at = address.saturating_add(copied as u64);
+        let Found::Pages(batch) = find(mm, at, end)? else {
+            break;
+        };
+        for index in 0..batch.count() {
+            let offset = (address.saturating_add(copied as u64) % PAGE_SIZE) as usize;
+            let rest = to.get_mut(copied..).unwrap_or(&mut []);
+            copied = copied.saturating_add(batch.copy(index, offset, rest));
+        }
     }
     Ok(copied)
+}
+
+/// What a process has at `address`, and up to which address it goes on like that, at most up
+/// to `end`, which is further; short of the truth where finding that would take long. Fails
+/// with `EINTR` if the caller is being killed.
+///
+/// Takes `mmap_lock` for read and drops it. Waits for nothing else.
+pub(crate) fn stretch(mm: &UsedMm, address: u64, end: u64) -> Result<(Kind, u64)> {
+    let start = address & !(PAGE_SIZE.wrapping_sub(1));
+    let lock = LockedMm::lock(mm)?;
+    let mapping = match lock.mapping(start) {
+        Ok(mapping) => mapping,
+        // Unmapped since open. It is read as zeros, but there was something, maybe.
+        Err(next) => return Ok((Kind::Data, next.min(end))),
+    };
+    let end = end.min(mapping.end());
+    let entry = mapping.entry(start);
+    match Source::of(&mapping, start, entry) {
+        Source::Hole if mapping.is_device() => Ok((Kind::Hole, end)),
+        Source::Hole => Ok((Kind::Hole, mapping.entry_end(start, end, entry))),
+        Source::File => {
+            let end = mapping.entry_end(start, end, entry);
+            let data = mapping.file_data(start, end);
+            if data > start {
+                Ok((Kind::Hole, data))
+            } else {
+                Ok((Kind::Data, mapping.file_hole(start, end)))
+            }
+        }
+        Source::Vdso(_) => Ok((Kind::Data, start.saturating_add(PAGE_SIZE).min(end))),
+        Source::Mapped | Source::Fault => Ok((Kind::Data, mapping.entry_end(start, end, entry))),
+    }
 }
 
 #[kernel::prelude::kunit_tests(livecore_memory)]
@@ -80,6 +331,16 @@ mod tests {
         assert_eq!(pages(0x1fff, 2), 2);
         assert_eq!(pages(0x1fff, 0x1001), 2);
         assert_eq!(pages(0x1fff, 0x1002), 3);
+    }
+
+    #[test]
+    fn a_page_is_counted_by_its_first_byte() {
+        assert_eq!(pages_begun(0x1000, 0), 0);
+        assert_eq!(pages_begun(0x1000, 1), 1);
+        assert_eq!(pages_begun(0x1001, 0xfff), 0);
+        assert_eq!(pages_begun(0x1001, 0x1000), 1);
+        assert_eq!(pages_begun(0x1000, 0x3000), 3);
+        assert_eq!(pages_begun(u64::MAX, 1), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -14,7 +15,7 @@
 enum {
 	PAGE	= 4096,
 	HEAP	= 1 << 20,
-	READERS	= 4,
+	READERS	= 8,
 	LARGE	= 3 * 65536,
 };
 
@@ -225,6 +226,98 @@ READ_TEST(several_threads_at_once)
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
 		EXPECT_EQ(0, readers[i].wrong);
 	}
+}
+
+/* What is in @fd, from its start, is the image. */
+static bool is_image(int fd, const struct image *image)
+{
+	void *bytes;
+	bool same;
+	struct stat st;
+
+	CHECK(fstat(fd, &st));
+	if ((size_t)st.st_size != image->size)
+		return false;
+	bytes = CHECK_POINTER(mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0));
+	same = !memcmp(bytes, image->data, st.st_size);
+	munmap(bytes, st.st_size);
+	return same;
+}
+
+READ_TEST(by_sendfile)
+{
+	int copy = CHECK(memfd_create("copy", MFD_CLOEXEC));
+	off_t at = 0;
+	ssize_t got;
+
+	while ((got = sendfile(copy, self->fd, &at, LARGE - 13)) > 0)
+		;
+	EXPECT_EQ(0, got);
+	EXPECT_EQ(self->image.size, at);
+	EXPECT_TRUE(is_image(copy, &self->image));
+	close(copy);
+}
+
+READ_TEST(by_splice)
+{
+	int copy = CHECK(memfd_create("copy", MFD_CLOEXEC));
+	off_t from = 0, to = 0;
+	ssize_t got;
+	int pipe[2];
+
+	CHECK(pipe2(pipe, O_CLOEXEC));
+	while ((got = splice(self->fd, &from, pipe[1], NULL, 10 * PAGE + 1, 0)) > 0)
+		while (got)
+			got -= CHECK(splice(pipe[0], NULL, copy, &to, got, 0));
+	EXPECT_EQ(0, got);
+	EXPECT_EQ(self->image.size, from);
+	EXPECT_TRUE(is_image(copy, &self->image));
+	close(copy);
+}
+
+struct slice {
+	int fd;
+	unsigned char *to;
+	off_t at;
+	off_t end;
+};
+
+static void *read_slice(void *argument)
+{
+	struct slice *slice = argument;
+
+	while (slice->at < slice->end) {
+		size_t left = slice->end - slice->at;
+		ssize_t got = pread(slice->fd, slice->to + slice->at,
+				    left < 5 * PAGE + 7 ? left : 5 * PAGE + 7, slice->at);
+
+		if (got <= 0)
+			break;
+		slice->at += got;
+	}
+	return NULL;
+}
+
+/* One image, put together by several threads. */
+READ_TEST(by_threads_in_slices)
+{
+	unsigned char *bytes = CHECK_POINTER(calloc(1, self->image.size));
+	size_t share = self->image.size / READERS + 1;
+	struct slice slices[READERS];
+	pthread_t threads[READERS];
+
+	for (int i = 0; i < READERS; i++) {
+		size_t end = (i + 1) * share;
+
+		if (end > self->image.size)
+			end = self->image.size;
+		slices[i] = (struct slice){ self->fd, bytes, i * share, end };
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, read_slice, &slices[i]));
+	}
+	for (int i = 0; i < READERS; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	EXPECT_EQ(0, memcmp(bytes, self->image.data, self->image.size));
+	free(bytes);
 }
 
 READ_TEST(leaves_no_trace)
