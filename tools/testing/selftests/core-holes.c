@@ -62,8 +62,10 @@ static int pages_in_file(void)
 static bool is_data(enum region region, int page)
 {
 	switch (region) {
-	case MEMFD_PRIVATE:	/* or the file's */
-		return is_written(region, page) || is_written(MEMFD, page);
+	/* A page of one's own comes from one of the file, which is made for that. */
+	case MEMFD:
+	case MEMFD_PRIVATE:
+		return is_written(MEMFD, page) || is_written(MEMFD_PRIVATE, page);
 	case PAST_EOF:
 		return page < pages_in_file();
 	default:
