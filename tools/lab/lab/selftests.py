@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import cache, ktap
+from . import cache, ktap, module
 from .guest import Guest, Outcome, Verdict
 from .kernels import Kernel
 from .paths import BUILD, CHECKOUT, LAB, LOGS
@@ -76,15 +76,17 @@ def _parse(words: list[str]) -> Selftest:
 class Selftests:
     """The selftests on one kernel."""
 
-    def __init__(self, kernel: Kernel, module: Path, report: Report) -> None:
-        self.kernel, self.module, self.report = kernel, module, report
+    def __init__(self, kernel: Kernel, livecore: Path, report: Report) -> None:
+        self.kernel, self.livecore, self.report = kernel, livecore, report
         self.kind = "debug" if kernel.is_debug else "stock"
         self.programs = BUILD / "selftests"
         self.results = BUILD / "results" / kernel.name
+        self.test_modules = Path()
         self.guests = 0
 
     def build(self) -> None:
-        """Builds the programs, once for all kernels."""
+        """Builds the programs, once for all kernels, and the modules that they load."""
+        self.test_modules = module.build_for_tests(self.kernel)
         log = LOGS / "selftests-build.log"
         make = [
             "make", "-s", "-C", str(_FOLDER), f"OUT={self.programs}",
@@ -122,9 +124,10 @@ class Selftests:
         )
         guest = Guest(
             self.kernel,
-            module=self.module if tests[0].module else None,
+            module=self.livecore if tests[0].module else None,
             environment={
-                "LIVECORE_KO": str(self.module),
+                "LIVECORE_KO": str(self.livecore),
+                "LIVECORE_TEST_MODULES": str(self.test_modules),
                 "LIVECORE_KERNEL": self.kernel.name,
                 "LIVECORE_OUT": str(self.programs),
                 "RESULTS": str(self.results),

@@ -11,19 +11,49 @@
 #include "module.h"
 #include "proc.h"
 
-int module_load(void)
+static int load(const char *path)
 {
-	const char *path = getenv("LIVECORE_KO");
+	int fd = CHECK(open(path, O_RDONLY | O_CLOEXEC));
 	int error = 0;
-	int fd;
 
-	if (!path)
-		FAIL("LIVECORE_KO does not say where the module is");
-	fd = CHECK(open(path, O_RDONLY | O_CLOEXEC));
 	if (syscall(SYS_finit_module, fd, "", 0))
 		error = -errno;
 	close(fd);
 	return error;
+}
+
+int module_load(void)
+{
+	const char *path = getenv("LIVECORE_KO");
+
+	if (!path)
+		FAIL("LIVECORE_KO does not say where the module is");
+	return load(path);
+}
+
+void test_module_load(const char *name)
+{
+	const char *folder = getenv("LIVECORE_TEST_MODULES");
+	char path[512];
+	int error;
+
+	if (!folder)
+		FAIL("LIVECORE_TEST_MODULES does not say where %s is", name);
+	snprintf(path, sizeof(path), "%s/%s.ko", folder, name);
+	error = load(path);
+	if (error)
+		FAIL("loading %s: %s", path, strerror(-error));
+}
+
+static bool is_out(const char *name)
+{
+	return !syscall(SYS_delete_module, name, O_NONBLOCK) || errno == ENOENT;
+}
+
+void test_module_unload(const char *name)
+{
+	if (!EVENTUALLY(is_out(name)))
+		FAIL("unloading %s: %s", name, strerror(errno));
 }
 
 int module_unload(void)

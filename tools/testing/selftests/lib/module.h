@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Loading and unloading livecore.
+ * Loading and unloading livecore, and the modules of tools/testing/modules.
  */
 #ifndef LIVECORE_MODULE_H
 #define LIVECORE_MODULE_H
@@ -20,5 +20,11 @@ int module_unload(void);
 bool module_unloads(void);
 
 bool module_is_loaded(void);
+
+/* From the folder that LIVECORE_TEST_MODULES names. */
+void test_module_load(const char *name);
+
+/* Waits until nobody uses it; nothing if it is not loaded. */
+void test_module_unload(const char *name);
 
 #endif /* LIVECORE_MODULE_H */

@@ -13,7 +13,6 @@
  * rax, rcx, rdx, rsi and rdi to be loaded.
  */
 .macro enter
-	endbr64
 	push	%rbx
 	push	%rbp
 	push	%r12
@@ -82,6 +81,7 @@
 	.globl	\name
 	.type	\name, @function
 \name:
+	endbr64
 .endm
 
 .macro label name
@@ -116,6 +116,19 @@ function pattern_read
 label pattern_read_return
 	leave
 	.size	pattern_read, . - pattern_read
+
+/* rdx: descriptor, rcx: request, r8: argument */
+function pattern_ioctl
+	mov	%r8, %rax
+	enter
+	mov	%rdx, %rdi
+	mov	%rcx, %rsi
+	mov	%rax, %rdx
+	mov	$SYS_ioctl, %eax
+	syscall
+label pattern_ioctl_return
+	leave
+	.size	pattern_ioctl, . - pattern_ioctl
 
 /* rdx: byte */
 function pattern_fault

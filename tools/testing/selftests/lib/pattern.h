@@ -67,12 +67,17 @@ void pattern_spin(struct pattern *pattern, struct pattern *after, uint64_t *coun
 /* read(@fd, @byte, 1) */
 void pattern_read(struct pattern *pattern, struct pattern *after, long fd, char *byte);
 
+/* ioctl(@fd, @request, @argument) */
+void pattern_ioctl(struct pattern *pattern, struct pattern *after, long fd, long request,
+		   long argument);
+
 /* Touches *@byte, in rdi. */
 void pattern_fault(struct pattern *pattern, struct pattern *after, char *byte);
 
 /* Where they are while they stay. */
 extern const char pattern_spin_begin[], pattern_spin_end[];
 extern const char pattern_read_return[];
+extern const char pattern_ioctl_return[];
 extern const char pattern_fault_access[];
 
 /* Values that no other @number has in any of its registers. */

@@ -15,6 +15,10 @@ static const char * const names[SYSCTL_COUNT] = {
 	"livecore_timeout_ms",
 	"livecore_stall_ms",
 	"livecore_max_dumps",
+	"livecore_mode",
+	"livecore_contents",
+	"livecore_blocked",
+	"livecore_filter_mask",
 	YAMA_SCOPE,
 };
 

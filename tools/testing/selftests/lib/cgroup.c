@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Version 2, with the controller cpu.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "cgroup.h"
+#include "check.h"
+#include "proc.h"
+
+#define ROOT	"/sys/fs/cgroup"
+#define OURS	ROOT "/livecore-selftest"
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+
+	if (write(fd, text, strlen(text)) < 0)
+		FAIL("%s into %s: %s", text, path, strerror(errno));
+	close(fd);
+}
+
+void cgroup_create(unsigned int quota_us, unsigned int period_us)
+{
+	char text[32];
+
+	write_text(ROOT "/cgroup.subtree_control", "+cpu");
+	CHECK(mkdir(OURS, 0755));
+	snprintf(text, sizeof(text), "%u %u", quota_us, period_us);
+	write_text(OURS "/cpu.max", text);
+}
+
+void cgroup_enter(pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	write_text(OURS "/cgroup.procs", text);
+}
+
+void cgroup_unlimit(void)
+{
+	write_text(OURS "/cpu.max", "max");
+}
+
+static bool is_removed(void)
+{
+	return !rmdir(OURS) || errno == ENOENT;
+}
+
+void cgroup_destroy(void)
+{
+	if (!EVENTUALLY(is_removed()))
+		FAIL("rmdir " OURS ": %s", strerror(errno));
+}
