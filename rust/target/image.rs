@@ -233,10 +233,11 @@ impl Records {
         registers: &Registers,
         layout: &RegisterLayout,
     ) -> Result {
+        // At the boundary a system call is over; but in KVM_RUN that to the guest is one, too.
         let in_kernel = matches!(
             captured,
             Capture::InPlace | Capture::Running | Capture::Caller
-        );
+        ) || registers.guest_fpu();
         let general = registers.sets(layout).next();
         let call = general
             .filter(|_| in_kernel)
