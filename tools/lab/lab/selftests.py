@@ -23,6 +23,7 @@ from .progress import LabError, must, say
 from .report import Report, Result, of_guest
 
 _FOLDER = CHECKOUT / "tools/testing/selftests"
+_SAMPLES = CHECKOUT / "samples"
 _TIMEOUT_S = 60
 _DEBUG_FACTOR = 3
 # To boot and to power off, over and above the tests' own limits.
@@ -80,12 +81,13 @@ class Selftests:
         self.kernel, self.livecore, self.report = kernel, livecore, report
         self.kind = "debug" if kernel.is_debug else "stock"
         self.programs = BUILD / "selftests"
+        self.samples = BUILD / "samples"
         self.results = BUILD / "results" / kernel.name
         self.test_modules = Path()
         self.guests = 0
 
     def build(self) -> None:
-        """Builds the programs, once for all kernels, and the modules that they load."""
+        """Builds the programs and the samples, once for all kernels, and the test modules."""
         self.test_modules = module.build_for_tests(self.kernel)
         log = LOGS / "selftests-build.log"
         make = [
@@ -95,6 +97,10 @@ class Selftests:
         with cache.locked(BUILD / ".selftests.lock"):
             log.unlink(missing_ok=True)
             must(make, log, "the selftests do not build")
+            must(
+                ["make", "-s", "-C", str(_SAMPLES), f"OUT={self.samples}"], log,
+                "the samples do not build",
+            )
 
     def run(self, pattern: str) -> None:
         """Runs the tests whose names match, in as few guests as the list allows."""
@@ -130,6 +136,7 @@ class Selftests:
                 "LIVECORE_TEST_MODULES": str(self.test_modules),
                 "LIVECORE_KERNEL": self.kernel.name,
                 "LIVECORE_OUT": str(self.programs),
+                "LIVECORE_SAMPLES": str(self.samples),
                 "RESULTS": str(self.results),
             },
         )
