@@ -9,7 +9,7 @@ use crate::{
     sys::{
         core_file,
         pident::{self, Pident, PidentHook, Procfs},
-        symbols,
+        registers, symbols,
     },
 };
 use kernel::prelude::*;
@@ -25,6 +25,7 @@ impl Attachment {
     pub(crate) fn new() -> Result<Self> {
         check_layouts()?;
         symbols::bind_task_work_cancel()?;
+        registers::bind_views()?;
         let procfs = Procfs {
             table: symbols::resolve(c"tgid_base_stuff")?,
             lookup: symbols::resolve(c"proc_pident_lookup")?,

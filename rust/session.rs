@@ -8,11 +8,9 @@ use crate::{
     params::Config,
     registry::{self, Dump, Registered},
     sys::{
-        errno,
         memory::{self as sys_memory, Mappings, UsedMm},
         module::ModuleRef,
-        task::{self, MmId},
-        uapi,
+        task, uapi,
     },
     target::{
         hold::Hold,
@@ -53,10 +51,7 @@ impl Session {
     pub(crate) fn start(target: &Target, config: Config, module: &ModuleRef) -> Result<Self> {
         let Target { task, mm, root, .. } = target;
         target.check(config.gate)?;
-        let hold = Hold::new(MmId::of(mm), task, config.in_place, module)?;
-        if !hold.layout().is_64bit() {
-            return Err(errno::eopnotsupp());
-        }
+        let hold = Hold::new(mm, task, config.in_place, module)?;
         let dump = Arc::new(Dump::new(hold.clone(), config), GFP_KERNEL)?;
         let registered = Registered::new(dump, target.privileged)?;
 

@@ -95,7 +95,8 @@ struct livecore_process_info {
 unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
 			      unsigned int max);
 void livecore_thread_info(struct task_struct *task, struct livecore_thread_info *info);
-void livecore_process_info(struct task_struct *any, struct livecore_process_info *info);
+void livecore_process_info(struct task_struct *any, bool short_ids,
+			   struct livecore_process_info *info);
 struct mm_struct *livecore_task_mm(struct task_struct *task);
 bool livecore_mm_is_shared(struct mm_struct *mm, struct task_struct *any);
 bool livecore_current_unparkable(void);
@@ -105,6 +106,11 @@ bool livecore_fatal_signal_queued(void);
 bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group);
 
 /* registers.c */
+
+/* What a process was executed as. */
+#define LIVECORE_ABI_64			0
+#define LIVECORE_ABI_IA32		1
+#define LIVECORE_ABI_X32		2
 
 /* A struct user_regset_view. */
 struct livecore_view;
@@ -116,8 +122,9 @@ struct livecore_regset {
 	const char *note_name;
 };
 
-const struct livecore_view *livecore_view(struct task_struct *task, bool *is_32bit);
-unsigned int livecore_view_machine(const struct livecore_view *view);
+bool livecore_set_views(unsigned long view_64, unsigned long view_ia32);
+unsigned int livecore_mm_abi(struct mm_struct *mm);
+const struct livecore_view *livecore_view(unsigned int abi);
 unsigned int livecore_view_count(const struct livecore_view *view);
 void livecore_view_describe(const struct livecore_view *view, unsigned int index,
 			    struct livecore_regset *out);
@@ -126,6 +133,7 @@ int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 int livecore_regset_get_running(const struct livecore_view *view, unsigned int index,
 				struct task_struct *task, void *data, unsigned int size);
 bool livecore_fpu_is_guests(struct task_struct *task);
+bool livecore_has_io_bitmap(struct task_struct *task);
 bool livecore_xsave_layout(unsigned int feature, unsigned int *size, unsigned int *offset);
 bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags);
 void livecore_unlock_blocked(struct task_struct *task, unsigned long flags);

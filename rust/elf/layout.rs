@@ -10,10 +10,8 @@
 //! read from the process by address.
 
 use super::{
-    header::{
-        write_extended_numbering, Header, ProgramHeader, EHDR_SIZE, PHDR_SIZE, PN_XNUM, SHDR_SIZE,
-    },
-    Writer, PAGE_SIZE,
+    header::{write_extended_numbering, Header, ProgramHeader, PN_XNUM},
+    Class, Writer, PAGE_SIZE,
 };
 use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, prelude::*};
 
@@ -58,27 +56,32 @@ pub(crate) struct Image {
 impl Image {
     /// Lays out a core: `notes` are complete, `segments` in the order of their addresses.
     ///
-    /// Fails with `ENOMEM`, or `EOVERFLOW` where the sizes do not add up to a file.
-    pub(crate) fn new(machine: u16, notes: &[u8], segments: &[Segment]) -> Result<Self> {
+    /// Fails with `ENOMEM`, or `EOVERFLOW` where the sizes do not add up to a file of that
+    /// class: of 32 bits, to less than 4 GiB.
+    pub(crate) fn new(class: Class, notes: &[u8], segments: &[Segment]) -> Result<Self> {
         let count = (segments.len() as u64).saturating_add(1);
-        let notes_offset = PHDR_SIZE.saturating_mul(count).saturating_add(EHDR_SIZE);
+        let notes_offset = class
+            .phdr_size()
+            .saturating_mul(count)
+            .saturating_add(class.ehdr_size());
         let notes_size = notes.len() as u64;
         let data_offset = notes_offset
             .saturating_add(notes_size)
             .checked_next_multiple_of(PAGE_SIZE)
             .ok_or(EOVERFLOW)?;
 
-        let mut head = Writer::new();
+        let mut head = Writer::new(class);
         head.reserve(usize::try_from(data_offset)?)?;
 
         let mut end = data_offset;
         for segment in segments {
             end = end.checked_add(segment.filesz).ok_or(EOVERFLOW)?;
         }
-        i64::try_from(end.saturating_add(SHDR_SIZE)).map_err(|_| EOVERFLOW)?;
+        if end.saturating_add(class.shdr_size()) > class.max_offset() {
+            return Err(EOVERFLOW);
+        }
         let extended = count >= PN_XNUM;
         Header {
-            machine,
             segments: count,
             section_header: extended.then_some(end),
         }
@@ -102,7 +105,7 @@ impl Image {
         head.bytes(notes)?;
         head.align(PAGE_SIZE as usize)?;
 
-        let mut tail = Writer::new();
+        let mut tail = Writer::new(class);
         if extended {
             write_extended_numbering(&mut tail, count)?;
         }
@@ -162,7 +165,7 @@ mod tests {
 
     fn three() -> Result<Image> {
         Image::new(
-            62,
+            Class::Elf64,
             &[0xab; 100],
             &[
                 segment(0x10000, 0x3000, 0x3000),
@@ -176,7 +179,7 @@ mod tests {
     fn head_is_padded_to_a_page() -> Result {
         let image = three()?;
         assert_eq!(image.head.len(), 4096);
-        let notes = (EHDR_SIZE + 4 * PHDR_SIZE) as usize;
+        let notes = 64 + 4 * 56;
         assert!(image.head[notes..notes + 100].iter().all(|b| *b == 0xab));
         assert!(image.head[notes + 100..].iter().all(|b| *b == 0));
         assert_eq!(image.size(), 4096 + 0x4000);
@@ -207,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_process_without_mappings_has_notes_alone() -> Result {
-        let image = Image::new(62, &[1; 8], &[])?;
+        let image = Image::new(Class::Elf64, &[1; 8], &[])?;
         assert_eq!(image.size(), 4096);
         assert!(image.at(4096) == Region::End);
         Ok(())
@@ -217,14 +220,14 @@ mod tests {
     fn extended_numbering_starts_where_e_phnum_ends() -> Result {
         let build = |count: usize| -> Result<Image> {
             let segments = KVVec::from_elem(segment(0x1000, 0x1000, 0x1000), count, GFP_KERNEL)?;
-            Image::new(62, &[], &segments)
+            Image::new(Class::Elf64, &[], &segments)
         };
         // PT_NOTE counts too.
         let most = build(0xfffd)?;
         assert!(most.tail.is_empty());
         assert!(most.head[56..58] == [0xfe, 0xff]);
         let more = build(0xfffe)?;
-        assert_eq!(more.tail.len() as u64, SHDR_SIZE);
+        assert_eq!(more.tail.len(), 64);
         assert!(more.head[56..58] == [0xff, 0xff]);
         assert!(matches!(more.at(more.size() - 1), Region::Bytes(b) if b.len() == 1));
         assert!(more.at(more.size()) == Region::End);
@@ -234,7 +237,26 @@ mod tests {
     #[test]
     fn sizes_that_do_not_fit_into_a_file_are_refused() {
         let huge = segment(0, u64::MAX, u64::MAX - 0x2000);
-        assert!(Image::new(62, &[], &[huge]).is_err());
-        assert!(Image::new(62, &[], &[huge, huge]).is_err());
+        assert!(Image::new(Class::Elf64, &[], &[huge]).is_err());
+        assert!(Image::new(Class::Elf64, &[], &[huge, huge]).is_err());
+    }
+
+    #[test]
+    fn a_32_bit_core_has_32_bit_headers_and_less_than_4_gib() -> Result {
+        let build = |filesz| {
+            Image::new(
+                Class::Elf32,
+                &[0xab; 100],
+                &[segment(0x1000, 0xffff_d000, filesz)],
+            )
+        };
+        let image = build(0x1000)?;
+        let notes = 52 + 2 * 32;
+        assert!(image.head[notes..notes + 100].iter().all(|b| *b == 0xab));
+        assert!(image.head[notes + 100..].iter().all(|b| *b == 0));
+        assert_eq!(image.size(), 0x2000);
+        assert_eq!(build(0xffff_d000)?.size(), 0xffff_e000);
+        assert!(matches!(build(0xffff_f000), Err(error) if error == EOVERFLOW));
+        Ok(())
     }
 }

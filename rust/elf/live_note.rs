@@ -80,11 +80,12 @@ pub(crate) fn write<'a>(
 #[kernel::prelude::kunit_tests(livecore_elf_live_note)]
 mod tests {
     use super::*;
+    use crate::elf::Class;
 
     #[test]
     fn its_size_is_that_of_the_structures() -> Result {
-        let mut w = Writer::new();
-        let threads = [uapi::NoteThread::default(); 3];
+        let mut w = Writer::new(Class::Elf64);
+        let threads: [uapi::NoteThread; 3] = Default::default();
         write(&mut w, &uapi::Note::default(), threads.iter())?;
         // namesz, descsz, type, and the owner's nine letters, padded.
         let desc = size_of::<uapi::Note>() + 3 * size_of::<uapi::NoteThread>();

@@ -4,6 +4,7 @@
 //!
 //! Nothing here touches the kernel but to allocate; all of it is tested by KUnit.
 
+mod class;
 pub(crate) mod filter;
 pub(crate) mod header;
 pub(crate) mod layout;
@@ -11,6 +12,7 @@ pub(crate) mod live_note;
 pub(crate) mod notes;
 mod writer;
 
+pub(crate) use class::Class;
 pub(crate) use writer::Writer;
 
 /// What mappings, segments and the file are aligned to, in bytes.

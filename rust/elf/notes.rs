@@ -2,7 +2,7 @@
 
 //! The notes: `fill_note_info()` and `write_note_info()`, `fs/binfmt_elf.c`.
 
-use super::{Writer, PAGE_SIZE};
+use super::{Class, Writer, PAGE_SIZE};
 use kernel::prelude::*;
 
 /// General registers, with a thread's status around them.
@@ -19,9 +19,7 @@ const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
 const CORE: &[u8] = b"CORE";
 const LINUX: &[u8] = b"LINUX";
 
-/// Size of `elf_gregset_t`, in bytes.
-pub(crate) const GREGS_SIZE: usize = 27 * 8;
-/// Size of a `siginfo_t`, in bytes.
+/// Size of a `siginfo_t`, in bytes; of a `compat_siginfo_t`, too.
 const SIGINFO_SIZE: usize = 128;
 /// `ELF_PRARGSZ`: what of the arguments is kept, in bytes.
 pub(crate) const PSARGS_SIZE: usize = 80;
@@ -70,7 +68,8 @@ impl Ids {
     }
 }
 
-/// `struct elf_prstatus`, `include/linux/elfcore.h`; times in nanoseconds.
+/// `struct elf_prstatus`, `include/linux/elfcore.h`, and `struct i386_elf_prstatus`,
+/// `arch/x86/include/asm/elfcore-compat.h`; times in nanoseconds.
 #[derive(Default)]
 pub(crate) struct ThreadStatus {
     pub(crate) ids: Ids,
@@ -85,10 +84,10 @@ pub(crate) struct ThreadStatus {
     pub(crate) fpvalid: bool,
 }
 
-/// A `struct __kernel_old_timeval`.
+/// A `struct __kernel_old_timeval`, or a `struct old_timeval32`.
 fn write_timeval(w: &mut Writer, nanoseconds: u64) -> Result {
-    w.u64(nanoseconds / 1_000_000_000)?;
-    w.u64(nanoseconds % 1_000_000_000 / 1_000)
+    w.word(nanoseconds / 1_000_000_000)?;
+    w.word(nanoseconds % 1_000_000_000 / 1_000)
 }
 
 /// `NT_PRSTATUS`; `gregs` are zero where the registers are not known.
@@ -98,23 +97,29 @@ fn write_timeval(w: &mut Writer, nanoseconds: u64) -> Result {
 /// 12 i16 cursig, pad to 4               64 stime   80 cutime   96 cstime
 /// 16 u64 sigpend, sighold              112 u64 gregs[27]
 /// 32 i32 pid, ppid, pgrp, sid          328 i32 fpvalid, pad to 8
+///
+/// 32-bit:
+///  0 as above                           40 utime: u32 s, us
+/// 16 u32 sigpend, sighold               48 stime   56 cutime   64 cstime
+/// 24 i32 pid, ppid, pgrp, sid           72 u32 gregs[17]      140 i32 fpvalid
 /// ```
 pub(crate) fn write_prstatus(w: &mut Writer, status: &ThreadStatus, gregs: &[u8]) -> Result {
     write_note(w, CORE, NT_PRSTATUS, |w| {
         w.zeros(16)?; // No signal: nothing has happened to it.
-        w.u64(status.sigpend)?;
-        w.u64(status.sighold)?;
+        w.word(status.sigpend)?;
+        w.word(status.sighold)?;
         status.ids.write(w)?;
         for time in [status.utime, status.stime, status.cutime, status.cstime] {
             write_timeval(w, time)?;
         }
-        w.fixed(gregs, GREGS_SIZE)?;
+        w.fixed(gregs, w.class().gregs_size())?;
         w.i32(status.fpvalid.into())?;
-        w.zeros(4)
+        w.zeros(if w.class() == Class::Elf64 { 4 } else { 0 })
     })
 }
 
-/// `struct elf_prpsinfo`, `include/linux/elfcore.h`.
+/// `struct elf_prpsinfo`, `include/linux/elfcore.h`, and `struct compat_elf_prpsinfo`,
+/// `include/linux/elfcore-compat.h`.
 #[derive(Default)]
 pub(crate) struct ProcessStatus {
     pub(crate) ids: Ids,
@@ -122,6 +127,7 @@ pub(crate) struct ProcessStatus {
     pub(crate) state: u8,
     pub(crate) nice: i8,
     pub(crate) flags: u64,
+    /// A 32-bit core has the lower 16 bits of both.
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) comm: [u8; 16],
@@ -135,6 +141,11 @@ pub(crate) struct ProcessStatus {
 ///  0 u8 state, sname, zomb, nice    24 i32 pid, ppid, pgrp, sid
 ///  8 u64 flag                       40 fname[16]
 /// 16 u32 uid, gid                   56 psargs[80]
+///
+/// 32-bit:
+///  0 as above                       12 i32 pid, ppid, pgrp, sid
+///  4 u32 flag                       28 fname[16]
+///  8 u16 uid, gid                   44 psargs[80]
 /// ```
 pub(crate) fn write_prpsinfo(w: &mut Writer, status: &ProcessStatus) -> Result {
     write_note(w, CORE, NT_PRPSINFO, |w| {
@@ -145,10 +156,19 @@ pub(crate) fn write_prpsinfo(w: &mut Writer, status: &ProcessStatus) -> Result {
             u8::from(*name == b'Z'),
             status.nice as u8,
         ])?;
-        w.zeros(4)?;
-        w.u64(status.flags)?;
-        w.u32(status.uid)?;
-        w.u32(status.gid)?;
+        match w.class() {
+            Class::Elf32 => {
+                w.word(status.flags)?;
+                w.u16(status.uid as u16)?;
+                w.u16(status.gid as u16)?;
+            }
+            Class::Elf64 => {
+                w.zeros(4)?;
+                w.word(status.flags)?;
+                w.u32(status.uid)?;
+                w.u32(status.gid)?;
+            }
+        }
         status.ids.write(w)?;
         w.bytes(&status.comm)?;
         w.fixed(&status.psargs, PSARGS_SIZE)
@@ -168,16 +188,17 @@ pub(crate) fn write_siginfo(w: &mut Writer) -> Result {
     write_note(w, CORE, NT_SIGINFO, |w| w.zeros(SIGINFO_SIZE))
 }
 
-/// `NT_AUXV`: the vector up to and including `AT_NULL`.
-pub(crate) fn write_auxv(w: &mut Writer, auxv: &[u64]) -> Result {
+/// `NT_AUXV`: the vector, two words an entry, up to and including `AT_NULL`.
+pub(crate) fn write_auxv(w: &mut Writer, auxv: &[u8]) -> Result {
+    let word_size = w.class().word_size();
     write_note(w, CORE, NT_AUXV, |w| {
-        for entry in auxv.chunks_exact(2) {
-            for word in entry {
-                w.u64(*word)?;
-            }
-            if entry.first() == Some(&0) {
+        let mut rest = auxv;
+        while let Some((entry, behind)) = rest.split_at_checked(word_size.saturating_mul(2)) {
+            w.bytes(entry)?;
+            if entry.iter().take(word_size).all(|byte| *byte == 0) {
                 break;
             }
+            rest = behind;
         }
         Ok(())
     })
@@ -217,24 +238,23 @@ pub(crate) struct FileMapping {
 /// `NT_FILE`; left out, as by the kernel, where it would be too big.
 ///
 /// ```text
-/// u64 count | u64 page_size | { u64 start, end, file_ofs }* | { path, NUL }*
+/// word count | word page_size | { word start, end, file_ofs }* | { path, NUL }*
 /// ```
 pub(crate) fn write_files(w: &mut Writer, files: &[FileMapping], paths: &[u8]) -> Result {
-    let size = files
-        .len()
-        .saturating_mul(24)
-        .saturating_add(16)
+    let words = files.len().saturating_mul(3).saturating_add(2);
+    let size = words
+        .saturating_mul(w.class().word_size())
         .saturating_add(paths.len());
     if size >= FILE_NOTE_LIMIT {
         return Ok(());
     }
     write_note(w, CORE, NT_FILE, |w| {
-        w.u64(files.len() as u64)?;
-        w.u64(PAGE_SIZE)?;
+        w.word(files.len() as u64)?;
+        w.word(PAGE_SIZE)?;
         for file in files {
-            w.u64(file.start)?;
-            w.u64(file.end)?;
-            w.u64(file.pgoff)?;
+            w.word(file.start)?;
+            w.word(file.end)?;
+            w.word(file.pgoff)?;
         }
         for file in files {
             w.bytes(paths.get(file.path.clone()).unwrap_or(b"\0"))?;
@@ -246,6 +266,12 @@ pub(crate) fn write_files(w: &mut Writer, files: &[FileMapping], paths: &[u8]) -
 #[kernel::prelude::kunit_tests(livecore_elf_notes)]
 mod tests {
     use super::*;
+
+    const GREGS_SIZE: usize = 27 * 8;
+
+    fn half(bytes: &[u8], offset: usize) -> u16 {
+        u16::from_le_bytes([bytes[offset], bytes[offset + 1]])
+    }
 
     fn word(bytes: &[u8], offset: usize) -> u32 {
         let mut value = [0; 4];
@@ -270,7 +296,7 @@ mod tests {
 
     #[test]
     fn notes_are_aligned_to_four() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         write_note(&mut w, b"LINUX", 0x202, |w| w.bytes(&[1, 2, 3]))?;
         let bytes = w.into_bytes();
         assert_eq!(word(&bytes, 0), 6);
@@ -299,7 +325,7 @@ mod tests {
             fpvalid: true,
             ..Default::default()
         };
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         write_prstatus(&mut w, &status, &gregs)?;
         let d = desc(w, 1)?;
         assert_eq!(d.len(), 336);
@@ -322,7 +348,7 @@ mod tests {
 
     #[test]
     fn prstatus_without_registers_is_zeroed_but_whole() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         write_prstatus(&mut w, &ThreadStatus::default(), &[])?;
         let d = desc(w, 1)?;
         assert_eq!(d.len(), 336);
@@ -347,7 +373,7 @@ mod tests {
             comm: *b"redis-server\0\0\0\0",
             psargs,
         };
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         write_prpsinfo(&mut w, &status)?;
         let d = desc(w, 3)?;
         assert_eq!(d.len(), 136);
@@ -370,8 +396,12 @@ mod tests {
 
     #[test]
     fn auxv_ends_with_its_null_entry() -> Result {
-        let mut w = Writer::new();
-        write_auxv(&mut w, &[33, 0x1000, 16, 5, 0, 0, 99, 99])?;
+        let mut w = Writer::new(Class::Elf64);
+        let mut auxv = [0; 64];
+        for (index, word) in [33, 0x1000, 16, 5, 0, 0, 99, 99u64].iter().enumerate() {
+            auxv[index * 8..][..8].copy_from_slice(&word.to_le_bytes());
+        }
+        write_auxv(&mut w, &auxv)?;
         let d = desc(w, 6)?;
         assert_eq!(d.len(), 48);
         assert_eq!(word(&d, 0), 33);
@@ -397,7 +427,7 @@ mod tests {
                 path: 7..14,
             },
         ];
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         write_files(&mut w, &files, paths)?;
         let d = desc(w, 0x4649_4c45)?;
         assert_eq!(d.len(), 16 + 2 * 24 + paths.len());
@@ -413,7 +443,7 @@ mod tests {
     #[test]
     fn a_files_note_that_is_too_big_is_left_out() -> Result {
         let paths = KVVec::from_elem(b'x', FILE_NOTE_LIMIT, GFP_KERNEL)?;
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         write_files(&mut w, &[], &paths)?;
         assert_eq!(w.len(), 0);
         Ok(())
@@ -421,7 +451,7 @@ mod tests {
 
     #[test]
     fn xsave_layout_is_left_out_where_there_is_none() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         write_xsave_layout(&mut w, &[])?;
         assert_eq!(w.len(), 0);
         write_xsave_layout(&mut w, &[[2, 256, 576], [9, 8, 2688]])?;
@@ -438,7 +468,119 @@ mod tests {
 
     #[test]
     fn siginfo_says_that_no_signal_happened() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
+        write_siginfo(&mut w)?;
+        let d = desc(w, 0x5349_4749)?;
+        assert_eq!(d.len(), 128);
+        assert!(d.iter().all(|b| *b == 0));
+        Ok(())
+    }
+
+    #[test]
+    fn prstatus_of_32_bits_has_the_kernels_offsets() -> Result {
+        let mut gregs = [0; 17 * 4];
+        gregs[0] = 0x15;
+        gregs[17 * 4 - 1] = 0x77;
+        let status = ThreadStatus {
+            ids: Ids {
+                pid: 101,
+                ppid: 102,
+                pgrp: 103,
+                sid: 104,
+            },
+            sigpend: 0xffff_ffff_0000_0011,
+            sighold: 0x22,
+            utime: 3_000_004_999,
+            stime: 4_000_005_000,
+            cutime: 5_000_006_000,
+            cstime: 7_000_008_000,
+            fpvalid: true,
+        };
+        let mut w = Writer::new(Class::Elf32);
+        write_prstatus(&mut w, &status, &gregs)?;
+        let d = desc(w, 1)?;
+        assert_eq!(d.len(), 144);
+        assert!(d[..16].iter().all(|b| *b == 0));
+        let fields = [0x11, 0x22, 101, 102, 103, 104, 3, 4, 4, 5, 5, 6, 7, 8, 0x15];
+        for (index, field) in fields.into_iter().enumerate() {
+            assert_eq!(word(&d, 16 + index * 4), field);
+        }
+        assert_eq!(d[139], 0x77);
+        assert_eq!(word(&d, 140), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn prpsinfo_of_32_bits_has_the_kernels_offsets() -> Result {
+        let mut psargs = KVec::new();
+        psargs.extend_from_slice(&[b'x'; 200], GFP_KERNEL)?;
+        let status = ProcessStatus {
+            ids: Ids {
+                pid: 9,
+                ppid: 10,
+                pgrp: 11,
+                sid: 12,
+            },
+            state: 1,
+            nice: -5,
+            flags: 0x40_0000,
+            uid: 1000,
+            gid: 0xfffe,
+            comm: *b"redis-server\0\0\0\0",
+            psargs,
+        };
+        let mut w = Writer::new(Class::Elf32);
+        write_prpsinfo(&mut w, &status)?;
+        let d = desc(w, 3)?;
+        assert_eq!(d.len(), 124);
+        assert!(d[..4] == [1, b'S', 0, 0xfb]);
+        assert_eq!(word(&d, 4), 0x40_0000);
+        assert_eq!(half(&d, 8), 1000);
+        assert_eq!(half(&d, 10), 0xfffe);
+        for (index, id) in (9..13).enumerate() {
+            assert_eq!(word(&d, 12 + index * 4), id);
+        }
+        assert!(d[28..40] == *b"redis-server");
+        assert!(d[44..124].iter().all(|b| *b == b'x'));
+        Ok(())
+    }
+
+    #[test]
+    fn auxv_of_32_bits_has_pairs_of_four_bytes() -> Result {
+        let mut auxv = [0; 32];
+        for (index, word) in [33, 0x1000, 16, 5, 0, 0, 99, 99u32].iter().enumerate() {
+            auxv[index * 4..][..4].copy_from_slice(&word.to_le_bytes());
+        }
+        let mut w = Writer::new(Class::Elf32);
+        write_auxv(&mut w, &auxv)?;
+        let d = desc(w, 6)?;
+        assert!(d[..] == auxv[..24]);
+        Ok(())
+    }
+
+    #[test]
+    fn files_of_32_bits_are_a_table_of_longs() -> Result {
+        let paths = b"/bin/a\0";
+        let files = [FileMapping {
+            start: 0x1000,
+            end: 0xffff_3000,
+            pgoff: 2,
+            path: 0..7,
+        }];
+        let mut w = Writer::new(Class::Elf32);
+        write_files(&mut w, &files, paths)?;
+        let d = desc(w, 0x4649_4c45)?;
+        assert_eq!(d.len(), 5 * 4 + paths.len());
+        for (index, field) in [1, 4096, 0x1000, 0xffff_3000, 2].into_iter().enumerate() {
+            assert_eq!(word(&d, index * 4), field);
+        }
+        assert!(d[20..] == *paths);
+        Ok(())
+    }
+
+    #[test]
+    fn siginfo_of_32_bits_is_as_long() -> Result {
+        let mut w = Writer::new(Class::Elf32);
         write_siginfo(&mut w)?;
         let d = desc(w, 0x5349_4749)?;
         assert_eq!(d.len(), 128);

@@ -2,6 +2,7 @@
 
 //! The one way in which bytes reach the image: appended, little endian.
 
+use super::Class;
 use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, prelude::*};
 
 /// Zeros to pad with.
@@ -11,15 +12,21 @@ const ZEROS: [u8; 256] = [0; 256];
 ///
 /// Every method fails with `ENOMEM` alone.
 pub(crate) struct Writer {
+    class: Class,
     bytes: KVVec<u8>,
 }
 
 impl Writer {
-    /// An empty image.
-    pub(crate) fn new() -> Self {
+    /// An empty image of that class.
+    pub(crate) fn new(class: Class) -> Self {
         Self {
+            class,
             bytes: KVVec::new(),
         }
+    }
+
+    pub(super) fn class(&self) -> Class {
+        self.class
     }
 
     /// How many bytes were written.
@@ -61,6 +68,14 @@ impl Writer {
         self.bytes(&value.to_le_bytes())
     }
 
+    /// A `long` or an address: of 32 bits the lower ones, as where the kernel assigns it.
+    pub(crate) fn word(&mut self, value: u64) -> Result {
+        match self.class {
+            Class::Elf32 => self.u32(value as u32),
+            Class::Elf64 => self.u64(value),
+        }
+    }
+
     /// `count` zero bytes.
     pub(crate) fn zeros(&mut self, count: usize) -> Result {
         let mut left = count;
@@ -99,7 +114,7 @@ mod tests {
 
     #[test]
     fn integers_are_little_endian() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         w.u8(0x01)?;
         w.u16(0x0302)?;
         w.u32(0x07060504)?;
@@ -114,8 +129,19 @@ mod tests {
     }
 
     #[test]
+    fn words_are_as_long_as_the_class_has_them() -> Result {
+        let mut w = Writer::new(Class::Elf32);
+        w.word(0xffff_ffff_0403_0201)?;
+        assert!(&w.into_bytes()[..] == [1, 2, 3, 4]);
+        let mut w = Writer::new(Class::Elf64);
+        w.word(0x0807_0605_0403_0201)?;
+        assert!(&w.into_bytes()[..] == [1, 2, 3, 4, 5, 6, 7, 8]);
+        Ok(())
+    }
+
+    #[test]
     fn alignment_pads_with_zeros_and_only_where_needed() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         w.align(4)?;
         assert_eq!(w.len(), 0);
         w.u8(0xff)?;
@@ -129,7 +155,7 @@ mod tests {
 
     #[test]
     fn fixed_cuts_and_fills() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         w.fixed(b"abcdef", 4)?;
         w.fixed(b"x", 3)?;
         assert!(&w.into_bytes()[..] == b"abcdx\0\0");
@@ -138,7 +164,7 @@ mod tests {
 
     #[test]
     fn patch_stays_in_bounds() -> Result {
-        let mut w = Writer::new();
+        let mut w = Writer::new(Class::Elf64);
         w.u64(0)?;
         w.patch_u32(4, 0xffff_ffff);
         w.patch_u32(5, 1);

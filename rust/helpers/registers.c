@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Register sets, of current and of threads that are asleep. */
+#include <linux/elf.h>
 #include <linux/regset.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -8,6 +9,7 @@
 #include <asm/cpuid/api.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
+#include <asm/mmu_context.h>
 #include <asm/segment.h>
 #include <livecore/helpers.h>
 
@@ -16,29 +18,54 @@ static const struct user_regset_view *to_view(const struct livecore_view *view)
 	return (const struct user_regset_view *)view;
 }
 
-/*
- * The view of a thread; the kernel's dumper uses one, its own, for all. NULL
- * if the thread is dead: its registers are on its stack, which goes with it,
- * but not while we hold pi_lock, which set_special_state() takes.
- */
-const struct livecore_view *livecore_view(struct task_struct *task, bool *is_32bit)
-{
-	const struct user_regset_view *view = NULL;
-	unsigned long flags;
+static const struct user_regset_view *view_64, *view_ia32;
 
-	raw_spin_lock_irqsave(&task->pi_lock, flags);
-	/* Compat and x32 whatever segment the thread is in at the moment. */
-	*is_32bit = test_tsk_thread_flag(task, TIF_ADDR32);
-	if (READ_ONCE(task->__state) != TASK_DEAD)
-		view = task_user_regset_view(task);
-	raw_spin_unlock_irqrestore(&task->pi_lock, flags);
-	return (const struct livecore_view *)view;
+static bool is_view(const struct user_regset_view *view, unsigned int machine)
+{
+	return view->e_machine == machine && view->n &&
+	       view->regsets->core_note_type == NT_PRSTATUS;
 }
 
-/* EM_X86_64, EM_386: what the ELF header says of the machine. */
-unsigned int livecore_view_machine(const struct livecore_view *view)
+/**
+ * livecore_set_views() - Where the kernel's two views are.
+ * @address_64: of user_x86_64_view, arch/x86/kernel/ptrace.c
+ * @address_ia32: of user_x86_32_view, 0 on a kernel that has none
+ *
+ * task_user_regset_view() goes by the code segment that a thread is in at the
+ * moment, and a program may change that; its core is what the program is.
+ *
+ * Return: whether they are these views.
+ */
+bool livecore_set_views(unsigned long address_64, unsigned long address_ia32)
 {
-	return to_view(view)->e_machine;
+	view_64 = (const struct user_regset_view *)address_64;
+	view_ia32 = (const struct user_regset_view *)address_ia32;
+	return is_view(view_64, EM_X86_64) && (!view_ia32 || is_view(view_ia32, EM_386));
+}
+
+/*
+ * All three are what execve() has left in the memory, and stay so: task_size
+ * is that of TIF_ADDR32 for the two with 32-bit addresses, of which
+ * __set_personality_ia32() marks one, arch/x86/kernel/process_64.c.
+ */
+unsigned int livecore_mm_abi(struct mm_struct *mm)
+{
+	if (!is_64bit_mm(mm))
+		return LIVECORE_ABI_IA32;
+	return mm->task_size > SZ_4G ? LIVECORE_ABI_64 : LIVECORE_ABI_X32;
+}
+
+/* NULL for x32, of which the kernel has none either. */
+const struct livecore_view *livecore_view(unsigned int abi)
+{
+	switch (abi) {
+	case LIVECORE_ABI_64:
+		return (const struct livecore_view *)view_64;
+	case LIVECORE_ABI_IA32:
+		return (const struct livecore_view *)view_ia32;
+	default:
+		return NULL;
+	}
 }
 
 unsigned int livecore_view_count(const struct livecore_view *view)
@@ -67,6 +94,20 @@ bool livecore_fpu_is_guests(struct task_struct *task)
 	return ((struct fpu *)((void *)task + sizeof(*task)))->__task_fpstate;
 }
 
+/* The others are in the thread_struct. */
+static bool is_in_fpu(const struct user_regset *regset)
+{
+	switch (regset->core_note_type) {
+	case NT_PRFPREG:
+	case NT_PRXFPREG:
+	case NT_X86_XSTATE:
+	case NT_X86_SHSTK:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /**
  * livecore_regset_get() - Read one register set.
  * @view: of which view
@@ -85,7 +126,7 @@ int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 {
 	const struct user_regset *regset = &to_view(view)->regsets[index];
 
-	if (index && livecore_fpu_is_guests(task))
+	if (is_in_fpu(regset) && livecore_fpu_is_guests(task))
 		return 0;
 	if (regset->active && regset->active(task, regset) <= 0)
 		return 0;
@@ -146,6 +187,15 @@ int livecore_regset_get_running(const struct livecore_view *view, unsigned int i
 		smp_call_function_single(task_cpu(task), read_if_current, &read, 1);
 	}
 	return read.read;
+}
+
+/*
+ * Has the thread called ioperm()? Only the thread itself changes the pointer,
+ * and never a bitmap that it shares (ksys_ioperm(), arch/x86/kernel/ioport.c).
+ */
+bool livecore_has_io_bitmap(struct task_struct *task)
+{
+	return READ_ONCE(task->thread.io_bitmap);
 }
 
 /**

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The threads of a process, and what the notes say of each. */
+#include <linux/compat.h>
 #include <linux/cred.h>
+#include <linux/highuid.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/rcupdate.h>
@@ -74,12 +76,18 @@ void livecore_thread_info(struct task_struct *task, struct livecore_thread_info 
 	info->cstime = task->signal->cstime;
 }
 
-/* fill_psinfo(), fs/binfmt_elf.c, but for the arguments; of @any's process. */
-void livecore_process_info(struct task_struct *any, struct livecore_process_info *info)
+/*
+ * fill_psinfo(), fs/binfmt_elf.c, but for the arguments; of @any's process.
+ * @short_ids: uid and gid have 16 bits, as in struct compat_elf_prpsinfo.
+ */
+void livecore_process_info(struct task_struct *any, bool short_ids,
+			   struct livecore_process_info *info)
 {
 	struct livecore_thread_info thread;
 	struct task_struct *task;
 	const struct cred *cred;
+	__compat_uid_t uid;
+	__compat_gid_t gid;
 
 	/* Once @any was released, what its pointers say is stale. */
 	rcu_read_lock();
@@ -96,6 +104,12 @@ void livecore_process_info(struct task_struct *any, struct livecore_process_info
 	info->uid = from_kuid_munged(cred->user_ns, cred->uid);
 	info->gid = from_kgid_munged(cred->user_ns, cred->gid);
 	put_cred(cred);
+	if (short_ids) {
+		SET_UID(uid, info->uid);
+		SET_GID(gid, info->gid);
+		info->uid = uid;
+		info->gid = gid;
+	}
 	get_task_comm(info->comm, task);
 	put_task_struct(task);
 }

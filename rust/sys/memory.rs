@@ -11,6 +11,7 @@ use kernel::{
     mm::{Mm, MmWithUser, MmWithUserAsync},
     prelude::*,
     sync::aref::ARef,
+    transmute::AsBytes,
 };
 
 /// Memory in use: `mm_users` is held, for one round of reading. Giving it back never tears
@@ -39,8 +40,8 @@ pub(crate) fn dump_filter(mm: &Mm) -> u32 {
 /// Room for any auxiliary vector, in words; it has less than 64 in 7.3.
 const AUXV_WORDS: usize = 128;
 
-/// The auxiliary vector, with zeros behind it.
-pub(crate) fn auxv(mm: &Mm) -> [u64; AUXV_WORDS] {
+/// The auxiliary vector, in words of the process's own size, with zeros behind it; as bytes.
+pub(crate) fn auxv(mm: &Mm) -> impl AsBytes {
     let mut auxv = [0u64; AUXV_WORDS];
     // SAFETY: The mm is referenced; the array has that many words.
     unsafe { ffi::livecore_mm_auxv(mm.as_raw(), auxv.as_mut_ptr().cast(), AUXV_WORDS as u32) };

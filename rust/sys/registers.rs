@@ -3,10 +3,11 @@
 //! Register sets of the calling thread, and of threads that are asleep
 //! (`helpers/registers.c`).
 
-use super::{ffi, task::MmId};
+use super::{errno, ffi, symbols, task::MmId};
+use crate::elf::Class;
 use kernel::{
     alloc::{flags::GFP_KERNEL_ACCOUNT, Flags},
-    bindings,
+    mm::Mm,
     prelude::*,
     str::CStr,
     task::Task,
@@ -15,9 +16,26 @@ use kernel::{
 /// More register sets than any view has.
 const MAX_SETS: usize = 16;
 
-/// The I/O permission bitmap. It is 8 KiB, and hardly any thread has one: room for it is not
-/// kept for each, and its note is not made yet.
+/// The I/O permission bitmap. It is 8 KiB, and hardly any thread has one: only those that do
+/// get room for it.
 const NT_386_IOPERM: u32 = 0x201;
+
+/// Finds the kernel's views of registers. At load.
+pub(crate) fn bind_views() -> Result {
+    let view_64 = symbols::resolve(c"user_x86_64_view")?;
+    let view_ia32 = if cfg!(CONFIG_IA32_EMULATION) {
+        symbols::resolve(c"user_x86_32_view")?
+    } else {
+        0
+    };
+    // SAFETY: The addresses are those of the kernel's views, of the type that
+    // `linux/regset.h` declares; they are constant, and never freed.
+    if !unsafe { ffi::livecore_set_views(view_64, view_ia32) } {
+        pr_err!("this kernel's views of registers are not what we expect\n");
+        return Err(EINVAL);
+    }
+    Ok(())
+}
 
 /// One register set, as the kernel's dumper names it.
 #[derive(Clone, Copy)]
@@ -37,9 +55,10 @@ pub(crate) struct SetLayout {
 /// `view` is one of the kernel's constant views; the sets do not overlap, and end at `size`.
 pub(crate) struct RegisterLayout {
     view: *const ffi::livecore_view,
-    is_32bit: bool,
+    class: Class,
     sets: KVec<SetLayout>,
     size: usize,
+    io_bitmap_size: usize,
 }
 
 // SAFETY: The view is constant.
@@ -48,29 +67,34 @@ unsafe impl Send for RegisterLayout {}
 unsafe impl Sync for RegisterLayout {}
 
 impl RegisterLayout {
-    /// The sets of a thread, which stand for those of all threads of the process; `ESRCH` if
-    /// it is dead.
-    pub(crate) fn of(task: &Task) -> Result<Self> {
-        let mut is_32bit = false;
-        // SAFETY: `task` is referenced, and whether its stack is there too, the function finds
-        // out; `is_32bit` is valid for the write.
-        let view = unsafe { ffi::livecore_view(task.as_ptr(), &mut is_32bit) };
+    /// The sets of the threads of a process; `EOPNOTSUPP` for x32.
+    pub(crate) fn of(mm: &Mm) -> Result<Self> {
+        // SAFETY: The mm is referenced, and was made by an execve() that is over.
+        let abi = unsafe { ffi::livecore_mm_abi(mm.as_raw()) };
+        // SAFETY: `bind_views()` ran at load.
+        let view = unsafe { ffi::livecore_view(abi) };
         if view.is_null() {
-            return Err(ESRCH);
+            return Err(errno::eopnotsupp());
         }
+        let class = if abi == ffi::LIVECORE_ABI_IA32 {
+            Class::Elf32
+        } else {
+            Class::Elf64
+        };
         // INVARIANT: Views are constant.
         let mut layout = Self {
             view,
-            is_32bit,
+            class,
             sets: KVec::new(),
             size: 0,
+            io_bitmap_size: 0,
         };
         // SAFETY: By the type invariant.
         for index in 0..unsafe { ffi::livecore_view_count(view) } {
             let mut set = ffi::livecore_regset::default();
             // SAFETY: `index` is below the count; `set` is valid for the write.
             unsafe { ffi::livecore_view_describe(view, index, &mut set) };
-            if matches!(set.note_type, 0 | NT_386_IOPERM) || layout.sets.len() == MAX_SETS {
+            if set.note_type == 0 || layout.sets.len() == MAX_SETS {
                 continue;
             }
             let set = SetLayout {
@@ -81,28 +105,34 @@ impl RegisterLayout {
                 offset: layout.size,
                 size: set.size as usize,
             };
-            // Each set starts at a multiple of eight.
-            layout.size = layout.size.saturating_add(set.size.next_multiple_of(8));
+            if set.note_type == NT_386_IOPERM {
+                layout.io_bitmap_size = set.size;
+            } else {
+                // Each set starts at a multiple of eight.
+                layout.size = layout.size.saturating_add(set.size.next_multiple_of(8));
+            }
             layout.sets.push(set, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(layout)
     }
 
-    /// Is this a 64-bit process, neither compat nor x32?
-    pub(crate) fn is_64bit(&self) -> bool {
-        !self.is_32bit && self.machine() == bindings::EM_X86_64
+    /// What the core of such a process is.
+    pub(crate) fn class(&self) -> Class {
+        self.class
     }
+}
 
-    /// `EM_*`.
-    pub(crate) fn machine(&self) -> u32 {
-        // SAFETY: By the type invariant.
-        unsafe { ffi::livecore_view_machine(self.view) }
-    }
+/// Has this thread an I/O permission bitmap at the moment?
+fn has_io_bitmap(task: &Task) -> bool {
+    // SAFETY: The task is referenced; the pointer is only compared.
+    unsafe { ffi::livecore_has_io_bitmap(task.as_ptr()) }
 }
 
 /// The registers of one thread.
 pub(crate) struct Registers {
     data: KVec<u8>,
+    /// Empty, or as large as the bitmap.
+    io_bitmap: KVVec<u8>,
     /// How many bytes of each set are known.
     known: [u32; MAX_SETS],
     /// What the floating point unit has is a guest's: a vCPU thread in KVM_RUN.
@@ -111,12 +141,28 @@ pub(crate) struct Registers {
 
 impl Registers {
     /// Room for the registers of one thread, none of which are known.
-    pub(crate) fn new(layout: &RegisterLayout, flags: Flags) -> Result<Self> {
-        Ok(Self {
+    pub(crate) fn new(task: &Task, layout: &RegisterLayout, flags: Flags) -> Result<Self> {
+        let mut registers = Self {
             data: KVec::from_elem(0, layout.size, flags)?,
+            io_bitmap: KVVec::new(),
             known: [0; MAX_SETS],
             guest_fpu: false,
-        })
+        };
+        registers.make_room(task, layout, flags)?;
+        Ok(registers)
+    }
+
+    /// Makes room for the I/O permission bitmap, if the thread has one at the moment.
+    pub(crate) fn make_room(
+        &mut self,
+        task: &Task,
+        layout: &RegisterLayout,
+        flags: Flags,
+    ) -> Result {
+        if self.io_bitmap.is_empty() && has_io_bitmap(task) {
+            self.io_bitmap = KVVec::from_elem(0, layout.io_bitmap_size, flags)?;
+        }
+        Ok(())
     }
 
     /// The sets that are known, in the order of their notes.
@@ -129,8 +175,13 @@ impl Registers {
             .iter()
             .zip(self.known)
             .filter_map(|(set, known)| {
-                let end = set.offset.checked_add(known as usize)?;
-                (known > 0).then_some((set, self.data.get(set.offset..end)?))
+                let (data, offset) = if set.note_type == NT_386_IOPERM {
+                    (self.io_bitmap.as_slice(), 0)
+                } else {
+                    (self.data.as_slice(), set.offset)
+                };
+                let end = offset.checked_add(known as usize)?;
+                (known > 0).then_some((set, data.get(offset..end)?))
             })
     }
 
@@ -146,8 +197,14 @@ impl Registers {
         // SAFETY: The caller vouches for `task`.
         self.guest_fpu = unsafe { ffi::livecore_fpu_is_guests(task.as_ptr()) };
         for (set, known) in layout.sets.iter().zip(&mut self.known) {
-            let end = set.offset.saturating_add(set.size);
-            let Some(place) = self.data.get_mut(set.offset..end) else {
+            let (data, offset) = if set.note_type == NT_386_IOPERM {
+                (self.io_bitmap.as_mut_slice(), 0)
+            } else {
+                (self.data.as_mut_slice(), set.offset)
+            };
+            let end = offset.saturating_add(set.size);
+            let Some(place) = data.get_mut(offset..end) else {
+                *known = 0;
                 continue;
             };
             // SAFETY: The set is one of the view's; `place` is as large as it; the caller
@@ -166,14 +223,18 @@ impl Registers {
         }
     }
 
-    /// Takes the registers of the calling thread, on its way into or out of the kernel.
-    pub(crate) fn capture_current(&mut self, layout: &RegisterLayout) {
+    /// Takes the registers of the calling thread, on its way into or out of the kernel. Fails
+    /// with `ENOMEM`, if it has called `ioperm()` since there was made room.
+    pub(crate) fn capture_current(&mut self, layout: &RegisterLayout, flags: Flags) -> Result {
+        let task = kernel::current!();
+        self.make_room(task, layout, flags)?;
         // SAFETY: The thread is current, for as long as it runs this.
-        unsafe { self.capture(kernel::current!(), layout) }
+        unsafe { self.capture(task, layout) };
+        Ok(())
     }
 
     /// Takes the registers of a thread that is asleep in the kernel, and of this address
-    /// space, without waking it. False if it is not.
+    /// space, without waking it. False if it is not, or if there is not room for all.
     pub(crate) fn capture_blocked(
         &mut self,
         task: &Task,
@@ -186,13 +247,14 @@ impl Registers {
             return false;
         }
         let ours = MmId::of_task(task) == Some(mm);
-        if ours {
+        let fits = !self.io_bitmap.is_empty() || !has_io_bitmap(task);
+        if ours && fits {
             // SAFETY: The thread is blocked, and waking it takes the lock that we hold.
             unsafe { self.capture(task, layout) };
         }
         // SAFETY: The lock was taken above.
         unsafe { ffi::livecore_unlock_blocked(task.as_ptr(), flags) };
-        ours
+        ours && fits
     }
 
     /// Takes the general registers with which a thread of this address space entered the

@@ -171,10 +171,11 @@ pub(crate) fn thread_info(task: &Task) -> ThreadInfo {
     info
 }
 
-/// Asks for the latter, of the process that `task` is a thread of. Process context.
-pub(crate) fn process_info(task: &Task) -> ProcessInfo {
+/// Asks for the latter, of the process that `task` is a thread of; uid and gid have 16 bits
+/// where `short_ids` says so. Process context.
+pub(crate) fn process_info(task: &Task, short_ids: bool) -> ProcessInfo {
     let mut info = ProcessInfo::default();
     // SAFETY: The task is referenced; `info` is valid for the write.
-    unsafe { ffi::livecore_process_info(task.as_ptr(), &mut info) };
+    unsafe { ffi::livecore_process_info(task.as_ptr(), short_ids, &mut info) };
     info
 }

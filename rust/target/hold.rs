@@ -25,7 +25,9 @@ use kernel::{
         flags::{GFP_KERNEL, GFP_KERNEL_ACCOUNT, GFP_NOWAIT, __GFP_NOWARN},
         Flags,
     },
-    impl_has_work, new_spinlock, new_work,
+    impl_has_work,
+    mm::Mm,
+    new_spinlock, new_work,
     prelude::*,
     rbtree::{RBTree, RBTreeNode},
     sync::{
@@ -101,16 +103,16 @@ impl WorkItem for Hold {
 impl Hold {
     /// A hold on nobody yet.
     pub(crate) fn new(
-        mm: MmId,
+        mm: &Mm,
         task: &Task,
         in_place: bool,
         module: &ModuleRef,
     ) -> Result<Arc<Self>> {
-        let layout = RegisterLayout::of(task)?;
+        let layout = RegisterLayout::of(mm)?;
         let module = module.another();
         Arc::pin_init(
             pin_init!(Self {
-                mm,
+                mm: MmId::of(mm),
                 process: ProcessId::of(task),
                 layout,
                 in_place,
@@ -211,7 +213,7 @@ impl Hold {
         let node = RBTreeNode::new(key, thread.clone(), flags)?;
 
         if is_caller {
-            thread.capture_caller();
+            thread.capture_caller()?;
         } else {
             self.missing.expect();
         }

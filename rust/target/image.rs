@@ -15,7 +15,7 @@ use crate::{
         layout::{Image, Segment},
         live_note,
         notes::{self, FileMapping, Ids, ProcessStatus, ThreadStatus},
-        Writer,
+        Class, Writer,
     },
     params::Config,
     sys::{
@@ -26,7 +26,9 @@ use crate::{
         uapi,
     },
 };
-use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, mm::Mm, prelude::*, sync::Arc, task::Task};
+use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT, mm::Mm, prelude::*, sync::Arc, task::Task, transmute::AsBytes,
+};
 
 /// The longest path that `file_path()` makes, in bytes.
 const PATH_MAX: usize = 4096;
@@ -112,8 +114,8 @@ fn state_index(captured: Capture, state: u32) -> u8 {
     }
 }
 
-fn process_status(task: &Task, captured: Capture, psargs: KVec<u8>) -> ProcessStatus {
-    let info = task::process_info(task);
+fn process_status(class: Class, task: &Task, captured: Capture, psargs: KVec<u8>) -> ProcessStatus {
+    let info = task::process_info(task, class == Class::Elf32);
     ProcessStatus {
         ids: ids(&info.ids),
         state: state_index(captured, info.state),
@@ -359,7 +361,8 @@ pub(crate) fn make(
 ) -> Result<(Image, uapi::Info)> {
     let mm = process.mm;
     let layout = hold.layout();
-    let mut w = Writer::new();
+    let class = layout.class();
+    let mut w = Writer::new(class);
     let mut records = Records(KVVec::new());
     hold.seal(|thread, captured, registers| {
         let info = task::thread_info(thread.task());
@@ -371,9 +374,9 @@ pub(crate) fn make(
                 return Ok(());
             }
             let psargs = core::mem::take(&mut preparation.psargs);
-            notes::write_prpsinfo(w, &process_status(thread.task(), captured, psargs))?;
+            notes::write_prpsinfo(w, &process_status(class, thread.task(), captured, psargs))?;
             notes::write_siginfo(w)?;
-            notes::write_auxv(w, &sys_memory::auxv(mm))?;
+            notes::write_auxv(w, sys_memory::auxv(mm).as_bytes())?;
             write_files(w, mappings, process.root)
         })
     })?;
@@ -396,11 +399,7 @@ pub(crate) fn make(
     for mapping in mappings.iter() {
         segments.push(segment(&mapping, filter, &preparation), GFP_KERNEL_ACCOUNT)?;
     }
-    let image = Image::new(
-        layout.machine() as u16,
-        w.into_bytes().as_slice(),
-        &segments,
-    )?;
+    let image = Image::new(class, w.into_bytes().as_slice(), &segments)?;
     Ok((image, info))
 }
 

@@ -10,6 +10,7 @@ use crate::sys::{
     task_work::{AtBoundary, TaskWork},
 };
 use kernel::{
+    alloc::flags::{GFP_KERNEL_ACCOUNT, GFP_NOWAIT, __GFP_NOWARN},
     new_mutex,
     prelude::*,
     sync::{aref::ARef, Arc, Mutex},
@@ -66,7 +67,7 @@ impl Thread {
     ) -> Result<Arc<HeldThread>> {
         let captured = Captured {
             how: Capture::Waiting,
-            registers: Some(Registers::new(hold.layout(), flags)?),
+            registers: Some(Registers::new(&task, hold.layout(), flags)?),
         };
         Arc::pin_init(
             TaskWork::new(pin_init!(Thread {
@@ -83,12 +84,13 @@ impl Thread {
     }
 
     /// Takes the registers of the calling thread, which is this one.
-    pub(super) fn capture_caller(&self) {
+    pub(super) fn capture_caller(&self) -> Result {
         let mut captured = self.captured.lock();
         if let Some(registers) = &mut captured.registers {
-            registers.capture_current(self.hold.layout());
+            registers.capture_current(self.hold.layout(), GFP_KERNEL_ACCOUNT)?;
             captured.how = Capture::Caller;
         }
+        Ok(())
     }
 
     /// Reads the registers where the thread sleeps. True if it needs no more waiting for.
@@ -102,6 +104,8 @@ impl Thread {
         let Some(registers) = &mut captured.registers else {
             return true;
         };
+        // Without room the next look fares better, if it has called ioperm() since the last.
+        let _ = registers.make_room(&self.task, layout, GFP_NOWAIT | __GFP_NOWARN);
         if !registers.capture_blocked(&self.task, mm, layout) {
             return false;
         }
@@ -158,11 +162,11 @@ impl Thread {
     }
 
     /// Takes the thread's own registers, unless the capture is sealed.
-    fn arrive(&self) {
+    fn arrive(&self) -> Result {
         let mut captured = self.captured.lock();
         let captured = &mut *captured;
         if let Some(registers) = &mut captured.registers {
-            registers.capture_current(self.hold.layout());
+            registers.capture_current(self.hold.layout(), GFP_NOWAIT | __GFP_NOWARN)?;
             if captured.how == Capture::Waiting {
                 self.hold.arrived();
             }
@@ -171,6 +175,7 @@ impl Thread {
             captured.how = Capture::Moved;
             self.hold.has_moved();
         }
+        Ok(())
     }
 }
 
@@ -187,7 +192,10 @@ impl AtBoundary for Thread {
             drop(self.captured.lock());
             return;
         }
-        self.arrive();
+        if self.arrive().is_err() {
+            self.hold.end(EndReason::NoMemory);
+            return;
+        }
         // One that came before anybody watched: works run before signals are delivered.
         if task::fatal_signal_queued() {
             self.hold.end(EndReason::Signal);
