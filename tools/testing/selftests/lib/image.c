@@ -28,29 +28,80 @@ static bool bad(const char *what)
 	return false;
 }
 
+/* The header of a 32-bit core, in 64 bits. */
+static Elf64_Ehdr *widen_header(const Elf32_Ehdr *from)
+{
+	Elf64_Ehdr *to = CHECK_POINTER(calloc(1, sizeof(*to)));
+
+	memcpy(to->e_ident, from->e_ident, sizeof(to->e_ident));
+	to->e_type = from->e_type;
+	to->e_machine = from->e_machine;
+	to->e_version = from->e_version;
+	to->e_entry = from->e_entry;
+	to->e_phoff = from->e_phoff;
+	to->e_shoff = from->e_shoff;
+	to->e_flags = from->e_flags;
+	to->e_ehsize = from->e_ehsize;
+	to->e_phentsize = from->e_phentsize;
+	to->e_phnum = from->e_phnum;
+	to->e_shentsize = from->e_shentsize;
+	to->e_shnum = from->e_shnum;
+	to->e_shstrndx = from->e_shstrndx;
+	return to;
+}
+
+static Elf64_Phdr *widen_program_headers(const Elf32_Phdr *from, size_t count)
+{
+	Elf64_Phdr *to = CHECK_POINTER(calloc(count, sizeof(*to)));
+
+	for (size_t i = 0; i < count; i++)
+		to[i] = (Elf64_Phdr) {
+			.p_type = from[i].p_type,
+			.p_flags = from[i].p_flags,
+			.p_offset = from[i].p_offset,
+			.p_vaddr = from[i].p_vaddr,
+			.p_paddr = from[i].p_paddr,
+			.p_filesz = from[i].p_filesz,
+			.p_memsz = from[i].p_memsz,
+			.p_align = from[i].p_align,
+		};
+	return to;
+}
+
 static bool parse_headers(struct image *image)
 {
-	static const unsigned char ident[EI_NIDENT] = {
+	unsigned char ident[EI_NIDENT] = {
 		ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT,
 	};
-	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)image->data;
-	size_t table;
+	size_t ehdr_size, phdr_size, table;
+	const Elf64_Ehdr *ehdr;
 
 	if (image->size < sizeof(*ehdr))
 		return bad("shorter than a header");
-	if (memcmp(ehdr->e_ident, ident, sizeof(ident)))
+	image->is_32bit = image->data[EI_CLASS] == ELFCLASS32;
+	if (image->is_32bit)
+		ident[EI_CLASS] = ELFCLASS32;
+	if (memcmp(image->data, ident, sizeof(ident)))
 		return bad("e_ident");
-	if (ehdr->e_type != ET_CORE || ehdr->e_machine != EM_X86_64 ||
+	ehdr_size = image->is_32bit ? sizeof(Elf32_Ehdr) : sizeof(Elf64_Ehdr);
+	phdr_size = image->is_32bit ? sizeof(Elf32_Phdr) : sizeof(Elf64_Phdr);
+	image->ehdr = image->is_32bit ? widen_header((const Elf32_Ehdr *)image->data) :
+					(const Elf64_Ehdr *)image->data;
+	ehdr = image->ehdr;
+	if (ehdr->e_type != ET_CORE ||
+	    ehdr->e_machine != (image->is_32bit ? EM_386 : EM_X86_64) ||
 	    ehdr->e_version != EV_CURRENT || ehdr->e_flags ||
-	    ehdr->e_ehsize != sizeof(*ehdr) || ehdr->e_phentsize != sizeof(Elf64_Phdr))
+	    ehdr->e_ehsize != ehdr_size || ehdr->e_phentsize != phdr_size)
 		return bad("header");
-	if (ehdr->e_phoff != sizeof(*ehdr) || ehdr->e_phnum < 1 || ehdr->e_phnum == PN_XNUM)
+	if (ehdr->e_phoff != ehdr_size || ehdr->e_phnum < 1 || ehdr->e_phnum == PN_XNUM)
 		return bad("program headers");
-	table = ehdr->e_phoff + ehdr->e_phnum * sizeof(Elf64_Phdr);
+	table = ehdr->e_phoff + ehdr->e_phnum * phdr_size;
 	if (image->size < table)
 		return bad("program headers behind the end");
-	image->ehdr = ehdr;
-	image->phdr = (const Elf64_Phdr *)(image->data + ehdr->e_phoff);
+	image->phdr = image->is_32bit ?
+		widen_program_headers((const Elf32_Phdr *)(image->data + ehdr->e_phoff),
+				      ehdr->e_phnum) :
+		(const Elf64_Phdr *)(image->data + ehdr->e_phoff);
 	if (image->phdr[0].p_type != PT_NOTE)
 		return bad("no PT_NOTE in front");
 	for (size_t i = 0; i < ehdr->e_phnum; i++) {
@@ -105,14 +156,17 @@ static bool parse_notes(struct image *image)
 
 static bool add_thread(struct image *image, const struct note *note)
 {
-	const struct elf_prstatus *prstatus = note->desc;
 	struct image_thread *thread;
 	size_t before = 0;
+	pid_t tid;
 
-	if (note->size != sizeof(*prstatus))
+	if (note->size != (image->is_32bit ? sizeof(*thread->prstatus32) :
+					     sizeof(*thread->prstatus)))
 		return bad("size of NT_PRSTATUS");
+	tid = image->is_32bit ? ((const struct prstatus32 *)note->desc)->pr_pid :
+				((const struct elf_prstatus *)note->desc)->pr_pid;
 	for (size_t i = 0; i < image->nr_threads; i++) {
-		if (image->threads[i].tid == prstatus->pr_pid) {
+		if (image->threads[i].tid == tid) {
 			image->threads[i].nr_prstatus++;
 			before++;
 		}
@@ -121,8 +175,12 @@ static bool add_thread(struct image *image, const struct note *note)
 						    sizeof(*thread)));
 	thread = &image->threads[image->nr_threads++];
 	memset(thread, 0, sizeof(*thread));
-	thread->tid = prstatus->pr_pid;
-	thread->prstatus = prstatus;
+	thread->tid = tid;
+	thread->first = note;
+	if (image->is_32bit)
+		thread->prstatus32 = note->desc;
+	else
+		thread->prstatus = note->desc;
 	thread->nr_prstatus = before + 1;
 	return true;
 }
@@ -139,7 +197,7 @@ static bool parse_threads(struct image *image)
 		if (note->type == NT_PRSTATUS) {
 			if (!add_thread(image, note))
 				return false;
-		} else if (note->type == NT_PRFPREG) {
+		} else if (note->type == NT_PRFPREG && !image->is_32bit) {
 			if (!thread || thread->fpregs ||
 			    note->size != sizeof(*thread->fpregs))
 				return bad("NT_PRFPREG");
@@ -195,6 +253,10 @@ int image_dump(struct image *image, pid_t pid)
 
 void image_free(struct image *image)
 {
+	if (image->is_32bit) {
+		free((void *)image->ehdr);
+		free((void *)image->phdr);
+	}
 	free(image->data);
 	free(image->notes);
 	free(image->threads);
@@ -223,6 +285,21 @@ const struct image_thread *image_thread(const struct image *image, pid_t tid)
 		if (image->threads[i].tid == tid)
 			return image->threads[i].nr_prstatus == 1 ? &image->threads[i] : NULL;
 	return NULL;
+}
+
+const struct note *image_thread_note(const struct image *image,
+				     const struct image_thread *thread, uint32_t type)
+{
+	const struct note *found = NULL, *note = thread->first;
+
+	while (++note < image->notes + image->nr_notes && note->type != NT_PRSTATUS) {
+		if (note->type != type)
+			continue;
+		if (found)
+			return NULL;
+		found = note;
+	}
+	return found;
 }
 
 const void *image_at(const struct image *image, uint64_t address, size_t size)

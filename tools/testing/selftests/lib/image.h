@@ -20,11 +20,28 @@ struct note {
 	size_t size;
 };
 
+/* struct i386_elf_prstatus, arch/x86/include/asm/elfcore-compat.h */
+struct prstatus32 {
+	int32_t si_signo, si_code, si_errno;
+	int16_t pr_cursig;
+	uint32_t pr_sigpend, pr_sighold;
+	int32_t pr_pid, pr_ppid, pr_pgrp, pr_sid;
+	uint32_t pr_times[4][2];
+	/* struct user_regs_struct32, arch/x86/include/asm/user32.h */
+	uint32_t ebx, ecx, edx, esi, edi, ebp, eax, ds, es, fs, gs;
+	uint32_t orig_eax, eip, cs, eflags, esp, ss;
+	int32_t pr_fpvalid;
+};
+
+_Static_assert(sizeof(struct prstatus32) == 144, "i386_elf_prstatus");
+
 /* What the notes say about one thread. */
 struct image_thread {
 	pid_t tid;
 	size_t nr_prstatus;	/* how many notes there are of this thread */
-	const struct elf_prstatus *prstatus;
+	const struct note *first;	/* its NT_PRSTATUS; those up to the next one follow */
+	const struct elf_prstatus *prstatus;	/* NULL in a 32-bit core */
+	const struct prstatus32 *prstatus32;	/* NULL in a 64-bit one */
 	const struct user_fpregs_struct *fpregs;
 	const unsigned char *xstate;
 	size_t xstate_size;
@@ -33,6 +50,7 @@ struct image_thread {
 struct image {
 	unsigned char *data;
 	size_t size;
+	bool is_32bit;		/* then the headers are copies in 64 bits */
 	const Elf64_Ehdr *ehdr;
 	const Elf64_Phdr *phdr;
 	struct note *notes;
@@ -46,7 +64,7 @@ int core_open(pid_t pid);
 
 /*
  * Reads from the file's position to its end. A negative errno is what read()
- * said, or -EBADMSG for what is not a core of a 64-bit x86 process.
+ * said, or -EBADMSG for what is not a core of an x86 process.
  */
 int image_read(struct image *image, int fd);
 
@@ -60,6 +78,10 @@ const struct note *image_note(const struct image *image, const char *name, uint3
 
 /* NULL unless there is exactly one. */
 const struct image_thread *image_thread(const struct image *image, pid_t tid);
+
+/* The only note of that type among those of a thread, NULL if there is none. */
+const struct note *image_thread_note(const struct image *image,
+				     const struct image_thread *thread, uint32_t type);
 
 /* The PT_LOADs begin behind the PT_NOTE. */
 static inline size_t image_nr_loads(const struct image *image)

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
@@ -213,8 +214,8 @@ static bool parse_mapping(const char *line, struct mapping *m)
 	int path = 0;
 
 	memset(m, 0, sizeof(*m));
-	if (sscanf(line, "%lx-%lx %4s %lx %*x:%*x %lu %n", &m->start, &m->end,
-		   m->permissions, &m->offset, &m->inode, &path) < 5)
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %lu %n",
+		   &m->start, &m->end, m->permissions, &m->offset, &m->inode, &path) < 5)
 		return false;
 	if (path)
 		snprintf(m->path, sizeof(m->path), "%s", line + path);

@@ -84,7 +84,7 @@ static void account(struct region_account *accounts, enum region region, void *b
 {
 	struct region_account *a = &accounts[region];
 
-	a->address = (uint64_t)bytes;
+	a->address = (uintptr_t)bytes;
 	a->size = size;
 	a->sum = region_sum(bytes, size);
 }
@@ -104,7 +104,7 @@ static void make_anonymous(struct region_account *accounts)
 	for (int page = 0; page < SIZE / PAGE; page += 3)
 		fill(bytes + page * PAGE, PAGE, 3 + page);
 	/* Summing would touch the holes: they are known to be zeros. */
-	accounts[REGION_SPARSE].address = (uint64_t)bytes;
+	accounts[REGION_SPARSE].address = (uintptr_t)bytes;
 	accounts[REGION_SPARSE].size = SIZE;
 
 	bytes = map(SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -121,11 +121,11 @@ static void make_anonymous(struct region_account *accounts)
 	CHECK(madvise(bytes, SIZE, MADV_DONTDUMP));
 
 	bytes = map(SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	accounts[REGION_UNTOUCHED].address = (uint64_t)bytes;
+	accounts[REGION_UNTOUCHED].address = (uintptr_t)bytes;
 	accounts[REGION_UNTOUCHED].size = SIZE;
 
 	bytes = map(2 * HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	bytes = (unsigned char *)(((uint64_t)bytes + HUGE - 1) & ~(uint64_t)(HUGE - 1));
+	bytes = (unsigned char *)(((uintptr_t)bytes + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
 	/* Refused by kernels without huge pages: then they are small ones. */
 	madvise(bytes, HUGE, MADV_HUGEPAGE);
 	fill(bytes, HUGE, 7);

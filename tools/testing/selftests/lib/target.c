@@ -17,17 +17,35 @@
 #include "target.h"
 #include "target_fds.h"
 
-static void become_target(const char *name, const char *argument, pid_t test)
+static void become_target(const char *program, const char *name, const char *argument,
+			  pid_t test)
 {
 	/* Whatever happens to the test, it leaves nobody behind. */
 	CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL));
 	if (getppid() != test)
 		_exit(1);
-	execl("/proc/self/exe", name, "--target", name, argument, NULL);
+	execl(program, name, "--target", name, argument, NULL);
 	FAIL("exec: %s", strerror(errno));
 }
 
 void target_start(struct target *target, const char *name, const char *argument)
+{
+	target_start_program(target, "/proc/self/exe", name, argument);
+}
+
+void target_start_known(struct target *target, enum target_class class, const char *argument)
+{
+	char path[512], *slash;
+	ssize_t length = CHECK(readlink("/proc/self/exe", path, sizeof(path) - 16));
+
+	path[length] = 0;
+	slash = CHECK_POINTER(strrchr(path, '/'));
+	strcpy(slash, class == TARGET_32 ? "/known-32" : "/known-64");
+	target_start_program(target, path, "known_states", argument);
+}
+
+void target_start_program(struct target *target, const char *program, const char *name,
+			  const char *argument)
 {
 	int command[2], event[2], page;
 	pid_t test = getpid();
@@ -46,7 +64,7 @@ void target_start(struct target *target, const char *name, const char *argument)
 		CHECK(dup2(page, TARGET_PAGE_FD));
 		CHECK(dup2(command[0], TARGET_COMMAND_FD));
 		CHECK(dup2(event[1], TARGET_EVENT_FD));
-		become_target(name, argument ? argument : "", test);
+		become_target(program, name, argument ? argument : "", test);
 	}
 	target->pid = pid;
 	close(page);

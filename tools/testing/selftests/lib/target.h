@@ -51,6 +51,15 @@ struct target {
 /* Starts the TARGET() of that name and waits until it says that it is ready. */
 void target_start(struct target *target, const char *name, const char *argument);
 
+/* The same of another program than the test's own. */
+void target_start_program(struct target *target, const char *program, const char *name,
+			  const char *argument);
+
+enum target_class { TARGET_64, TARGET_32 };
+
+/* Starts what known-states.c is, as a program of that class. */
+void target_start_known(struct target *target, enum target_class class, const char *argument);
+
 /* Waits until every thread is where its slot says that it is going to be. */
 void target_settle(struct target *target);
 
