@@ -15,6 +15,7 @@
 #include "expected_loads.h"
 #include "fixture.h"
 #include "live.h"
+#include "module.h"
 #include "registers.h"
 #include "user.h"
 
@@ -281,6 +282,50 @@ CORE_TEST(states_and_their_order)
 	EXPECT_EQ(-EBUSY, live_config(fd, &nothing_set));
 	EXPECT_TRUE(target_runs(&t));
 	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+enum { RACERS = 8 };
+
+static pthread_barrier_t barrier;
+
+static void *race(void *argument)
+{
+	int fd = *(int *)argument;
+
+	pthread_barrier_wait(&barrier);
+	return (void *)(long)live_start(fd);
+}
+
+/* By several threads at once, it is started once. */
+CORE_TEST(one_start_wins)
+{
+	struct target t;
+
+	target_start(&t, "of_user", "0");
+	target_settle(&t);
+	CHECK_ZERO(pthread_barrier_init(&barrier, NULL, RACERS));
+	for (int round = 0; round < 5; round++) {
+		pthread_t thread[RACERS];
+		int won = 0, fd;
+
+		fd = live_open(t.pid);
+		ASSERT_LE(0, fd);
+		for (int i = 0; i < RACERS; i++)
+			CHECK_ZERO(pthread_create(&thread[i], NULL, race, &fd));
+		for (int i = 0; i < RACERS; i++) {
+			void *error;
+
+			CHECK_ZERO(pthread_join(thread[i], &error));
+			won += !error;
+			if (error)
+				EXPECT_EQ(-EBUSY, (long)error);
+		}
+		EXPECT_EQ(1, won);
+		EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
+		close(fd);
+		EXPECT_TRUE(target_runs(&t));
+	}
 	EXPECT_EQ(0, target_finish(&t));
 }
 
@@ -610,6 +655,29 @@ CORE_TEST(exit_before_start)
 	EXPECT_EQ(-ESRCH, live_start(fd));
 	EXPECT_EQ(LIVECORE_STATE_IDLE, live_info_of(fd).state);
 	close(fd);
+}
+
+/* A descriptor keeps the module, started or not; a START that failed does not. */
+CORE_TEST(module_is_let_go)
+{
+	struct target t;
+	int fd;
+
+	target_start(&t, "of_user", "0");
+	fd = live_open(t.pid);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(-EWOULDBLOCK, module_unload());
+	EXPECT_EQ(0, live_start(fd));
+	ASSERT_EQ(-EWOULDBLOCK, module_unload());
+	close(fd);
+	fd = live_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, target_finish(&t));
+	EXPECT_EQ(-ESRCH, live_start(fd));
+	ASSERT_EQ(-EWOULDBLOCK, module_unload());
+	close(fd);
+	EXPECT_TRUE(module_unloads());
+	EXPECT_EQ(0, module_load());
 }
 
 /* Calls @run in a child that is user A, with a descriptor of A's process. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A thread that is busy in the kernel for longer than a dump is willing to
- * wait: it has its note nevertheless, finishes its system call undisturbed,
+ * wait: it has its notes nevertheless, finishes its system call undisturbed,
  * and is held at its end.
  */
 #define _GNU_SOURCE
@@ -10,6 +10,8 @@
 #include <sys/uio.h>
 
 #include "fixture.h"
+#include "live.h"
+#include "registers.h"
 
 enum {
 	PIECES	= 32,
@@ -51,13 +53,6 @@ TARGET(busy_in_the_kernel)
 	return 0;
 }
 
-static bool all_zero(const struct user_regs_struct *regs)
-{
-	static const struct user_regs_struct zero;
-
-	return !memcmp(regs, &zero, sizeof(zero));
-}
-
 CORE_TEST(running_system_call)
 {
 	const struct image_thread *thread;
@@ -82,14 +77,14 @@ CORE_TEST(running_system_call)
 	EXPECT_EQ(2, image.nr_threads);
 	thread = image_thread(&image, slot->tid);
 	ASSERT_NE(NULL, thread);
-	memcpy(&regs, &thread->prstatus->pr_reg, sizeof(regs));
-	/* Nothing, or the frame with which it entered the kernel. */
-	if (!all_zero(&regs)) {
-		EXPECT_EQ(SYS_readv, regs.orig_rax);
-		EXPECT_EQ(PIECES + 1, regs.rdx);
-		EXPECT_EQ(regs.rip, regs.rcx);
-		EXPECT_NE(NULL, image_at(&image, regs.rsp, 8));
-	}
+	EXPECT_TRUE(registers_are_general(thread));
+	EXPECT_EQ(LIVECORE_THREAD_RUNNING, live_thread(&image, slot->tid)->how);
+	/* The frame with which it entered the kernel. */
+	regs = registers_of(thread);
+	EXPECT_EQ(SYS_readv, regs.orig_rax);
+	EXPECT_EQ(PIECES + 1, regs.rdx);
+	EXPECT_EQ(regs.rip, regs.rcx);
+	EXPECT_NE(NULL, image_at(&image, regs.rsp, 8));
 	image_free(&image);
 
 	EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, slot->tid)));
