@@ -93,11 +93,14 @@ static bool sleeps_or_runs(const struct note *ours, uint64_t our, uint64_t their
 	return our == (1 | 'S' << 8) && theirs == (0 | 'R' << 8);
 }
 
-/* PF_DUMPCORE, PF_SIGNALED, PF_POSTCOREDUMP, PF_EXITING, include/linux/sched.h */
+/*
+ * PF_DUMPCORE, PF_SIGNALED, PF_POSTCOREDUMP, PF_EXITING, and in 7.3
+ * PF_NO_NOTIFY_SIGNAL, include/linux/sched.h
+ */
 static bool is_of_the_dying(const struct note *ours, uint64_t our, uint64_t theirs)
 {
 	(void)ours;
-	return !((our ^ theirs) & ~(0x200ULL | 0x400ULL | 0x8ULL | 0x4ULL));
+	return !((our ^ theirs) & ~(0x200ULL | 0x400ULL | 0x8ULL | 0x4ULL | 0x800000ULL));
 }
 
 static const struct field fields[] = {
