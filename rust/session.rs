@@ -57,7 +57,7 @@ impl Session {
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.
         let mappings = list_mappings(&registered, mm, None)?;
-        let preparation = Preparation::new(mm, &mappings, &config)?;
+        let preparation = Preparation::new(&hold, mm, &mappings, &config)?;
         drop(mappings);
         let since = Instant::now();
         hold.take(task, since, config.timeout_ms)?;

@@ -177,6 +177,7 @@ void livecore_put_page(struct page *page);
 size_t livecore_copy_page_to_iter(struct page *page, size_t offset, size_t len,
 				  struct iov_iter *to);
 void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len);
+void livecore_peek(struct mm_struct *mm, unsigned long addr, void *to, size_t len);
 void livecore_read_barrier(void);
 
 /* pages.c */

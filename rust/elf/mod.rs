@@ -10,6 +10,7 @@ pub(crate) mod header;
 pub(crate) mod layout;
 pub(crate) mod live_note;
 pub(crate) mod notes;
+pub(crate) mod stretches;
 mod writer;
 
 pub(crate) use class::Class;

@@ -153,6 +153,34 @@ void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t 
 	memset(to + len - left, 0, left);
 }
 
+/**
+ * livecore_peek() - Copy memory of a process that is held.
+ * @mm: the memory, with a reference on mm_users
+ * @addr: from where
+ * @to: @len bytes of room
+ * @len: how many bytes
+ *
+ * Neither mmap_lock nor a fault is waited for: both may wait for a thread that
+ * is parked. What is not to be had so is left as it is in @to.
+ */
+void livecore_peek(struct mm_struct *mm, unsigned long addr, void *to, size_t len)
+{
+	unsigned int flags = FOLL_FORCE | FOLL_DUMP | FOLL_NOFAULT;
+	struct page *page;
+	size_t step;
+
+	if (!mmap_read_trylock(mm))
+		return;
+	for (; len; addr += step, to += step, len -= step) {
+		step = min(len, PAGE_SIZE - offset_in_page(addr));
+		if (get_user_pages_remote(mm, addr, 1, flags, &page, NULL) != 1)
+			continue;
+		livecore_copy_from_page(page, offset_in_page(addr), to, step);
+		put_page(page);
+	}
+	mmap_read_unlock(mm);
+}
+
 void livecore_read_barrier(void)
 {
 	/* Pairs with what the callers say. */

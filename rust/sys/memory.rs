@@ -25,6 +25,14 @@ impl UsedMm {
         Ok(Self(MmWithUser::into_mmput_async(user)))
     }
 
+    /// Copies memory into a buffer, but for the pages that are not there, or all of it where
+    /// `mmap_lock` is taken: nothing is waited for, and nothing faulted in.
+    pub(crate) fn peek(&self, address: u64, to: &mut [u8]) {
+        let (to, len) = (to.as_mut_ptr().cast(), to.len());
+        // SAFETY: The mm is in use; `to` has room for `len` bytes.
+        unsafe { ffi::livecore_peek(self.as_raw(), address as usize, to, len) };
+    }
+
     pub(super) fn as_raw(&self) -> *mut bindings::mm_struct {
         let mm: &MmWithUser = &self.0;
         mm.as_raw()
@@ -97,6 +105,12 @@ impl Mappings {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The mapping that an address is in, or else the next one.
+    pub(crate) fn at_or_above(&self, address: u64) -> Option<Mapping<'_>> {
+        let index = self.0.partition_point(|m| m.end as u64 <= address);
+        self.0.get(index).map(Mapping)
     }
 }
 

@@ -154,6 +154,17 @@ pub(crate) fn capable_sys_ptrace() -> bool {
     }
 }
 
+/// The alternate signal stack of a thread: its start and its size, 0 where it has none.
+pub(crate) fn alternate_stack(task: &Task) -> (u64, u64) {
+    // SAFETY: The task is referenced. It may be changing both if it is not held.
+    unsafe {
+        let task = task.as_ptr();
+        let start = (&raw const (*task).sas_ss_sp).read_volatile();
+        let size = (&raw const (*task).sas_ss_size).read_volatile();
+        (start as u64, size as u64)
+    }
+}
+
 /// A thread's ids, in its own pid namespace.
 pub(crate) use ffi::livecore_ids as Ids;
 

@@ -6,6 +6,7 @@
 use super::{
     hold::Hold,
     memory,
+    stacks::Stacks,
     thread::{Capture, HeldThread},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
         notes::{self, FileMapping, Ids, ProcessStatus, ThreadStatus},
         Class, Writer,
     },
-    params::Config,
+    params::{Config, Contents},
     sys::{
         clock, errno,
         memory::{self as sys_memory, Mapping, Mappings, UsedMm},
@@ -48,11 +49,13 @@ pub(crate) struct Preparation {
     /// The mappings that start with an ELF header, of those that have to be looked at; in the
     /// order of their addresses.
     elf_mappings: KVVec<(u64, u64, usize)>,
+    /// Where not all is dumped.
+    stacks: Option<Stacks>,
 }
 
 impl Preparation {
     /// `mappings` are those of `mm` at the moment. Process context; may wait for I/O.
-    pub(crate) fn new(mm: &Mm, mappings: &Mappings, config: &Config) -> Result<Self> {
+    pub(crate) fn new(hold: &Hold, mm: &Mm, mappings: &Mappings, config: &Config) -> Result<Self> {
         let used = UsedMm::get(mm)?;
         let (start, end) = sys_memory::args(mm);
         let size = usize::try_from(end.saturating_sub(start))?.min(notes::PSARGS_SIZE - 1);
@@ -72,9 +75,15 @@ impl Preparation {
                 }
             }
         }
+        let stacks = if config.contents == Contents::Stacks {
+            Some(Stacks::new(hold.layout(), mm, &used, mappings)?)
+        } else {
+            None
+        };
         Ok(Self {
             psargs,
             elf_mappings,
+            stacks,
         })
     }
 
@@ -209,10 +218,18 @@ fn write_files(w: &mut Writer, mappings: &Mappings, root: &[u8]) -> Result {
     notes::write_files(w, &files, &paths)
 }
 
-fn segment(mapping: &Mapping<'_>, filter: Filter, preparation: &Preparation) -> Segment {
+fn segment(
+    mapping: &Mapping<'_>,
+    contents: Contents,
+    filter: Filter,
+    preparation: &Preparation,
+) -> Segment {
     let flag = |set, flag| if set { flag } else { 0 };
     let memsz = mapping.end().saturating_sub(mapping.start());
-    let dump_size = filter.dump_size(&mapping.traits());
+    let dump_size = match contents {
+        Contents::Registers => DumpSize::Nothing,
+        Contents::Stacks | Contents::Full => filter.dump_size(&mapping.traits()),
+    };
     Segment {
         flags: flag(mapping.readable(), PF_R)
             | flag(mapping.writable(), PF_W)
@@ -364,7 +381,11 @@ pub(crate) fn make(
     let class = layout.class();
     let mut w = Writer::new(class);
     let mut records = Records(KVVec::new());
+    let mut stacks = preparation.stacks.take();
     hold.seal(|thread, captured, registers| {
+        if let Some(stacks) = &mut stacks {
+            stacks.add_thread(layout, thread.task(), &registers, &UsedMm::get(mm)?)?;
+        }
         let info = task::thread_info(thread.task());
         let is_first = records.0.is_empty();
         records.push(thread, captured, &info, &registers, layout)?;
@@ -396,8 +417,14 @@ pub(crate) fn make(
 
     let filter = config.filter(sys_memory::dump_filter(mm));
     let mut segments = KVVec::with_capacity(mappings.len(), GFP_KERNEL_ACCOUNT)?;
+    let parts = stacks.map(|stacks| stacks.finish(mappings)).transpose()?;
     for mapping in mappings.iter() {
-        segments.push(segment(&mapping, filter, &preparation), GFP_KERNEL_ACCOUNT)?;
+        let whole = segment(&mapping, config.contents, filter, &preparation);
+        let mut push = |segment| Ok(segments.push(segment, GFP_KERNEL_ACCOUNT)?);
+        match &parts {
+            Some(parts) => parts.cut(whole, push)?,
+            None => push(whole)?,
+        }
     }
     let image = Image::new(class, w.into_bytes().as_slice(), &segments)?;
     Ok((image, info))

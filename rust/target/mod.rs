@@ -6,4 +6,5 @@ pub(crate) mod hold;
 pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod memory;
+mod stacks;
 mod thread;
