@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+# A debugger's whole output may be a part of what is wrong.
+_SHOWN_LINES = 100
+
 # One check: yields a line for everything that is not as it should be.
 Check = Callable[[], Iterable[str]]
 
@@ -19,11 +22,11 @@ def left_by(test: str) -> Path:
     return folder
 
 
-def output(command: list[str | Path]) -> tuple[str, str]:
-    """Runs a reader of cores: what it printed, and what it complained about."""
+def output(command: list[str | Path], said: str = "") -> tuple[str, str]:
+    """Runs a reader of cores, and says something to it: what it printed and complained about."""
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-        check=False, timeout=240,
+        command, input=said, capture_output=True, text=True, errors="replace", check=False,
+        timeout=240,
     )  # fmt: skip
     complaints = done.stderr
     if done.returncode:
@@ -37,7 +40,7 @@ def report(checks: dict[str, Check]) -> None:
     failed = False
     for number, (name, check) in enumerate(checks.items(), start=1):
         wrong = list(check())
-        for line in wrong:
+        for line in "\n".join(wrong).splitlines()[:_SHOWN_LINES]:
             print(f"# {line}")
         print(f"{'not ok' if wrong else 'ok'} {number} {name}")
         failed |= bool(wrong)

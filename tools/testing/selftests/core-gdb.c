@@ -15,11 +15,18 @@
 /* Each function its own frame, and no other name than its own. */
 #define noinline	__attribute__((__noinline__, __noclone__))
 
-enum { CHAINS = 20 };
+enum {
+	CHAINS		= 20,
+
+	MXCSR_DEFAULT	= 0x1f80,
+	MXCSR_ROUNDING	= 13,
+};
 
 struct chain {
 	struct target_slot *slot;
 	unsigned char ymm0[32];
+	long st0;
+	unsigned int mxcsr;
 	int fd;
 	int number;
 };
@@ -27,14 +34,23 @@ struct chain {
 static struct chain chains[CHAINS];
 static uint32_t *stop;
 
+/* What the ABI wants of the floating point when a function returns. */
+#define FP_PUT_BACK	"fninit\n\tldmxcsr default_mxcsr(%%rip)"
+
+static const unsigned int __attribute__((used))
+default_mxcsr asm("default_mxcsr") = MXCSR_DEFAULT;
+
 static __always_inline void spin_here(struct chain *chain)
 {
-	asm volatile("vmovdqu %2, %%ymm0\n"
+	asm volatile("fildq %3\n\t"
+		     "ldmxcsr %4\n\t"
+		     "vmovdqu %2, %%ymm0\n"
 		     "1: incq %0\n\t"
 		     "cmpl $0, %1\n\t"
-		     "je 1b"
+		     "je 1b\n\t"
+		     FP_PUT_BACK
 		     : "+m" (chain->slot->counter)
-		     : "m" (*stop), "m" (chain->ymm0)
+		     : "m" (*stop), "m" (chain->ymm0), "m" (chain->st0), "m" (chain->mxcsr)
 		     : "xmm0", "memory", "cc");
 }
 
@@ -43,11 +59,14 @@ static __always_inline void sleep_here(struct chain *chain)
 	long result;
 	char byte;
 
-	asm volatile("vmovdqu %5, %%ymm0\n\t"
-		     "syscall"
+	asm volatile("fildq %6\n\t"
+		     "ldmxcsr %7\n\t"
+		     "vmovdqu %5, %%ymm0\n\t"
+		     "syscall\n\t"
+		     FP_PUT_BACK
 		     : "=a" (result)
 		     : "0" (SYS_read), "D" ((long)chain->fd), "S" (&byte), "d" (1L),
-		       "m" (chain->ymm0)
+		       "m" (chain->ymm0), "m" (chain->st0), "m" (chain->mxcsr)
 		     : "xmm0", "rcx", "r11", "memory", "cc");
 	STORE(chain->slot->result, result);
 }
@@ -115,10 +134,13 @@ static bool spins(int n)
 	return n % 6 == 0;
 }
 
-static void ymm0_of(int n, unsigned char *bytes)
+/* No two threads have the same values; of the rounding, there are but four kinds. */
+static void values_of(int n, struct chain *chain)
 {
 	for (int i = 0; i < 32; i++)
-		bytes[i] = 13 * n + 5 * i + 1;
+		chain->ymm0[i] = 13 * n + 5 * i + 1;
+	chain->st0 = 1000003 * (n + 1);
+	chain->mxcsr = MXCSR_DEFAULT | (n % 4) << MXCSR_ROUNDING;
 }
 
 static void *run_chain(void *argument)
@@ -144,7 +166,7 @@ TARGET(chains)
 
 		chain->number = n;
 		chain->fd = ends[0];
-		ymm0_of(n, chain->ymm0);
+		values_of(n, chain);
 		chain->slot = target_slot(self);
 		chain->slot->nr = spins(n) ? SPINS : SYS_read;
 		target_thread(chain->slot, run_chain);
@@ -189,20 +211,20 @@ static void keep(const char *folder, pid_t pid, const char *name)
 	CHECK(fclose(to));
 }
 
-/* tid, the innermost function first, the bytes of ymm0. */
+/* tid, the innermost function first, the bytes of ymm0, st0, mxcsr. */
 static void keep_threads(const char *folder, const struct target *t)
 {
 	FILE *to = create(folder, "threads");
 
 	for (int n = 0; n < CHAINS; n++) {
-		unsigned char bytes[32];
+		struct chain chain;
 
-		ymm0_of(n, bytes);
+		values_of(n, &chain);
 		fprintf(to, "%d chain_%d_inner chain_%d_middle chain_%d_outer ",
 			t->page->slot[1 + n].tid, n, n, n);
 		for (int i = 0; i < 32; i++)
-			fprintf(to, "%02x", bytes[i]);
-		fprintf(to, "\n");
+			fprintf(to, "%02x", chain.ymm0[i]);
+		fprintf(to, " %ld %x\n", chain.st0, chain.mxcsr);
 	}
 	fprintf(to, "%d\n", t->pid);
 	CHECK(fclose(to));
