@@ -132,8 +132,15 @@ char *livecore_proc_root(struct file *file, struct task_struct *task, char *buff
 	return path;
 }
 
-/* What stat and fstat show of the entry. */
+/*
+ * What stat and fstat show of the entry. Of blocks it has those of its first
+ * page: archivers take a file without any for one hole, and tools look for
+ * holes in one that has less than its size.
+ */
 void livecore_file_set_size(struct file *file, loff_t size)
 {
-	i_size_write(file_inode(file), size);
+	struct inode *inode = file_inode(file);
+
+	i_size_write(inode, size);
+	inode->i_blocks = min_t(loff_t, size, PAGE_SIZE) >> 9;
 }
