@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "fixture.h"
+#include "live.h"
 
 enum {
 	PAGE	= 4096,
@@ -278,6 +279,19 @@ HOLES_TEST(equal_pagemap)
 	EXPECT_LT(2 * PAGES, compared);
 	close(fd);
 	free(list);
+}
+
+/* The setup has read all of the image, once. */
+HOLES_TEST(are_counted)
+{
+	struct livecore_info info = live_info_of(self->fd);
+	uint64_t holes = self->image.size;
+
+	for (size_t i = 0; i < self->nr_extents; i++)
+		holes -= self->extents[i].end - self->extents[i].start;
+	EXPECT_EQ(self->image.size, info.read_bytes);
+	EXPECT_EQ(holes, info.hole_bytes);
+	EXPECT_EQ(0, info.unreadable_pages);
 }
 
 static uint64_t next(uint64_t *state)

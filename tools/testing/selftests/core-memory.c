@@ -154,6 +154,78 @@ MEMORY_TEST(equals_mem)
 	EXPECT_EQ(0, target_finish(&t));
 }
 
+/*
+ * The bytes of a mapping that smaps calls referenced: by its own page tables,
+ * or by the kernel on behalf of whoever looked at them.
+ */
+static long long referenced(pid_t pid, uint64_t address)
+{
+	char *smaps = proc_text_of(pid, "smaps");
+	char start[32];
+	char *line;
+	long long value = -1;
+
+	snprintf(start, sizeof(start), "%lx-", address);
+	for (line = smaps; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, start, strlen(start))) {
+			value = text_number(line, "Referenced");
+			break;
+		}
+	}
+	free(smaps);
+	return value;
+}
+
+/* Young bits of all page tables, and the kernel's own marks. */
+static void clear_referenced(pid_t pid)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
+	fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+	CHECK(write(fd, "1", 1));
+	close(fd);
+}
+
+/* A dump is no use: what the kernel reclaims next is as before. */
+MEMORY_TEST(marks_nothing_as_accessed)
+{
+	/* Those that are mappings of their own, and that nobody else has. */
+	static const enum region alone[] = {
+		REGION_NO_ACCESS, REGION_FILE_WRITTEN, REGION_SHARED_ANON,
+		REGION_SHARED_DELETED, REGION_HUGE,
+	};
+	const struct region_account *accounts;
+	unsigned char byte;
+	struct image image;
+	struct target t;
+	char path[64];
+	int mem;
+
+	target_start(&t, "regions", self->directory);
+	target_settle(&t);
+	accounts = (const struct region_account *)t.page->value;
+	clear_referenced(t.pid);
+	ASSERT_EQ(0, image_dump(&image, t.pid));
+	for (size_t i = 0; i < ARRAY_SIZE(alone); i++) {
+		const struct region_account *a = &accounts[alone[i]];
+
+		ASSERT_NE(NULL, image_at(&image, a->address, a->size));
+		EXPECT_EQ(0, referenced(t.pid, a->address))
+			TH_LOG("%s", region_name(alone[i]));
+	}
+	image_free(&image);
+	/* A reader of mem does: so it would be seen. */
+	snprintf(path, sizeof(path), "/proc/%d/mem", t.pid);
+	mem = CHECK(open(path, O_RDONLY));
+	ASSERT_EQ(1, pread(mem, &byte, 1, accounts[REGION_SHARED_ANON].address));
+	EXPECT_EQ(PAGE / 1024, referenced(t.pid, accounts[REGION_SHARED_ANON].address));
+	close(mem);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
 static void expect_loads(struct __test_metadata *_metadata, const struct image *image,
 			 pid_t pid, unsigned int filter)
 {

@@ -16,6 +16,9 @@ struct missing_page {
 /* Needs root, for only root may make the kernel wait. */
 void missing_page_create(struct missing_page *page);
 
+/* The same of a page that is mapped, and untouched: the userfaultfd. */
+int missing_page_at(char *address);
+
 /* Through any descriptor of the same userfaultfd; @bytes is a whole page. */
 void missing_page_supply(int fd, uint64_t address, const void *bytes);
 

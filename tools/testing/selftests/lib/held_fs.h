@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A file whose pages come from a thread of the process that maps it: nobody
+ * gets one while that thread is held.
+ */
+#ifndef LIVECORE_HELD_FS_H
+#define LIVECORE_HELD_FS_H
+
+#include "target.h"
+
+/*
+ * Target: mounts a file of @pages pages of the letter 'f' on the file @path,
+ * and starts the thread that serves it. Needs root; umount2(@path, MNT_DETACH)
+ * undoes it.
+ */
+void held_fs_mount(struct target_self *self, const char *path, int pages);
+
+#endif /* LIVECORE_HELD_FS_H */
