@@ -263,7 +263,7 @@ TARGET(forged)
 		map->l_next = (void *)(pages + (i + 1) % FORGED * PAGE);
 	}
 	self->page->value[0] = (uint64_t)pages;
-	for (const ElfW(Dyn) *d = _DYNAMIC; d->d_tag != DT_NULL; d++)
+	for (const Elf64_Dyn *d = _DYNAMIC; d->d_tag != DT_NULL; d++)
 		if (d->d_tag == DT_DEBUG)
 			((struct r_debug *)d->d_un.d_ptr)->r_map = (void *)pages;
 	target_event(self, 'R');

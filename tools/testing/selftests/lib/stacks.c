@@ -41,10 +41,7 @@ static void leave_mark(struct stack_mark *mark, int which)
 }
 
 /* What follows each call keeps its frame, and what is on the stack there. */
-#define KEEP(object)							\
-do {									\
-	asm volatile("" : : "m" (object) : "memory");			\
-} while (0)
+#define KEEP(object)	({ asm volatile("" : : "m" (object) : "memory"); })
 
 static noinline int sleep_here(void)
 {
