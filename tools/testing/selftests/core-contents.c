@@ -252,6 +252,7 @@ enum { FORGED = 8000 };
 /* What the dynamic linker is said to have loaded: one page each, and no end. */
 TARGET(forged)
 {
+	const Elf64_Dyn *dynamic = _DYNAMIC;
 	char *pages = CHECK_POINTER(mmap(NULL, FORGED * PAGE, PROT_READ | PROT_WRITE,
 					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
@@ -263,9 +264,9 @@ TARGET(forged)
 		map->l_next = (void *)(pages + (i + 1) % FORGED * PAGE);
 	}
 	self->page->value[0] = (uint64_t)pages;
-	for (const Elf64_Dyn *d = _DYNAMIC; d->d_tag != DT_NULL; d++)
-		if (d->d_tag == DT_DEBUG)
-			((struct r_debug *)d->d_un.d_ptr)->r_map = (void *)pages;
+	while (dynamic->d_tag != DT_DEBUG)
+		dynamic++;
+	((struct r_debug *)dynamic->d_un.d_ptr)->r_map = (void *)pages;
 	target_event(self, 'R');
 	while (target_command(self)) {
 		struct link_map *first = (void *)pages;
