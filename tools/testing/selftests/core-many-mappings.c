@@ -39,7 +39,7 @@ FIXTURE(many)
 	long max_map_count;
 };
 
-static long max_map_count(long set)
+static long set_map_limit(long set)
 {
 	char *text = proc_text("sys/vm/max_map_count");
 	long before = atol(CHECK_POINTER(text));
@@ -57,12 +57,12 @@ static long max_map_count(long set)
 FIXTURE_SETUP(many)
 {
 	sysctl_prepare(&self->sysctls);
-	self->max_map_count = max_map_count(2 * MANY);
+	self->max_map_count = set_map_limit(2 * MANY);
 }
 
 FIXTURE_TEARDOWN_PARENT(many)
 {
-	max_map_count(self->max_map_count);
+	set_map_limit(self->max_map_count);
 	sysctl_restore(&self->sysctls);
 }
 
@@ -155,11 +155,12 @@ MANY_TEST(are_all_in_the_file)
 	EXPECT_EQ(nr_mappings, n);
 	/* What was written, in the first of them and in one of the last. */
 	for (size_t i = 1; i < count; i++) {
-		uint64_t address = t.page->value[0];
+		uint64_t first = t.page->value[0];
+		uint64_t late = first + (MANY - 2) * PAGE;
 
-		if (phdrs[i].p_vaddr == address || phdrs[i].p_vaddr == address + (MANY - 2) * PAGE) {
+		if (phdrs[i].p_vaddr == first || phdrs[i].p_vaddr == late) {
 			ASSERT_EQ(1, pread(fd, &byte, 1, phdrs[i].p_offset));
-			EXPECT_EQ(phdrs[i].p_vaddr == address ? 1 : 2, byte);
+			EXPECT_EQ(phdrs[i].p_vaddr == first ? 1 : 2, byte);
 		}
 	}
 	ASSERT_EQ(0, fstat(fd, &st));

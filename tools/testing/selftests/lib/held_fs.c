@@ -21,7 +21,7 @@ enum {
 static int device;
 static int pages_of_file;
 
-static void reply(const struct fuse_in_header *in, int error, void *body, size_t size)
+static void send_reply(const struct fuse_in_header *in, int error, void *body, size_t size)
 {
 	struct fuse_out_header out = {
 		.len = sizeof(out) + size,
@@ -48,7 +48,7 @@ static void get_attributes(const struct fuse_in_header *in)
 		},
 	};
 
-	reply(in, 0, &out, sizeof(out));
+	send_reply(in, 0, &out, sizeof(out));
 }
 
 static void read_file(const struct fuse_in_header *in)
@@ -61,7 +61,7 @@ static void read_file(const struct fuse_in_header *in)
 	memset(bytes, 'f', sizeof(bytes));
 	if (left > read->size)
 		left = read->size;
-	reply(in, 0, bytes, left < REQUEST ? left : REQUEST);
+	send_reply(in, 0, bytes, left < REQUEST ? left : REQUEST);
 }
 
 static void answer(const struct fuse_in_header *in)
@@ -75,26 +75,26 @@ static void answer(const struct fuse_in_header *in)
 
 	switch (in->opcode) {
 	case FUSE_INIT:
-		reply(in, 0, &init, sizeof(init));
+		send_reply(in, 0, &init, sizeof(init));
 		break;
 	case FUSE_GETATTR:
 		get_attributes(in);
 		break;
 	case FUSE_OPEN:
-		reply(in, 0, &open, sizeof(open));
+		send_reply(in, 0, &open, sizeof(open));
 		break;
 	case FUSE_READ:
 		read_file(in);
 		break;
 	case FUSE_RELEASE:
-		reply(in, 0, NULL, 0);
+		send_reply(in, 0, NULL, 0);
 		break;
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:
 		break;
 	default:
-		reply(in, ENOSYS, NULL, 0);
+		send_reply(in, ENOSYS, NULL, 0);
 	}
 }
 
