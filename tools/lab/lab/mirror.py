@@ -51,14 +51,14 @@ def find_stock(series: str, flavour: str) -> StockPackages | None:
     """The newest stock kernel of a series for which headers, image and source agree."""
     source = f"linux-source-{series}"
     variant = f"-{flavour}" if flavour else ""
-    for version in _versions(source):
+    for version in versions(source):
         upstream = version.split("-")[0]
         pattern = re.compile(
             rf"linux-headers-({re.escape(upstream)}(?:\+[a-z0-9]+)?{variant}-amd64)"
         )
         for name in sorted(_names(f"linux-headers-{upstream}")):
             match = pattern.fullmatch(name)
-            if not match or version not in _versions(name):
+            if not match or version not in versions(name):
                 continue
             release = match.group(1)
             images = _images(release, version)
@@ -76,7 +76,7 @@ def _images(release: str, version: str) -> tuple[str, ...]:
         (f"linux-binary-unsigned-{release}", modules),
         (f"linux-image-{release}-unsigned",),
     ):
-        if all(version in _versions(package) for package in packages):
+        if all(version in versions(package) for package in packages):
             return packages
     return ()
 
@@ -109,6 +109,6 @@ def _names(prefix: str) -> list[str]:
     return _apt_cache("pkgnames", prefix)
 
 
-def _versions(package: str) -> list[str]:
+def versions(package: str) -> list[str]:
     """The versions on offer, newest first."""
     return [line.split("|")[1].strip() for line in _apt_cache("madison", package)]

@@ -7,6 +7,7 @@ tools/testing/selftests/tests has a line for each test: its name, then any of
     timeout=SECONDS      for a stock kernel; the debug kernel gets three times as long
     reboot               a guest of its own
     module=no            that guest does not load the module
+    prepare              it is called with --prepare outside of the guest first
 """
 
 import fnmatch
@@ -43,6 +44,7 @@ class Selftest:
     timeout_s: int = _TIMEOUT_S
     reboot: bool = False
     module: bool = True
+    prepare: bool = False
 
 
 def read_list(path: Path = _FOLDER / "tests") -> list[Selftest]:
@@ -67,6 +69,8 @@ def _parse(words: list[str]) -> Selftest:
                 test = replace(test, timeout_s=int(value))
             case ("reboot", "", ""):
                 test = replace(test, reboot=True)
+            case ("prepare", "", ""):
+                test = replace(test, prepare=True)
             case ("module", _, "no"):
                 test = replace(test, module=False, reboot=True)
             case _:
@@ -111,12 +115,22 @@ class Selftests:
         ]
         shutil.rmtree(self.results, ignore_errors=True)
         self.results.mkdir(parents=True)
+        for test in tests:
+            if test.prepare:
+                self._prepare(test)
         together = [test for test in tests if not test.reboot]
         while together:
             together = self._boot(together)
         for test in tests:
             if test.reboot:
                 self._boot([test])
+
+    def _prepare(self, test: Selftest) -> None:
+        """Lets a test make what is the same on all kernels, once, and where it is fast."""
+        log = LOGS / f"{test.name}-prepare.log"
+        command = ["env", f"LIVECORE_OUT={self.programs}", self._program(test), "--prepare"]
+        with cache.locked(BUILD / ".selftests.lock"):
+            must(command, log, f"{test.name} cannot be prepared")
 
     def _boot(self, tests: list[Selftest]) -> list[Selftest]:
         """Runs tests in one guest; returns those that it did not live to run."""
