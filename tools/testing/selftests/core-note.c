@@ -13,6 +13,7 @@
 
 #include "expected_loads.h"
 #include "fixture.h"
+#include "known.h"
 #include "live.h"
 #include "missing_page.h"
 #include "sleepers.h"
@@ -155,6 +156,51 @@ CORE_TEST(exact)
 	EXPECT_EQ(0, live_note(&image)->inexact);
 	image_free(&image);
 	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* The same layout, with numbers and arguments of the process's own table. */
+CORE_TEST(of_32_bits)
+{
+	char directory[] = "/tmp/livecore-XXXXXX", text[64];
+	struct image image;
+	struct target t;
+
+	if (!__builtin_cpu_supports("avx"))
+		SKIP(return, "a CPU without AVX");
+	CHECK_POINTER(mkdtemp(directory));
+	snprintf(text, sizeof(text), "%s 0x33", directory);
+	target_start_known(&t, TARGET_32, text);
+	target_settle(&t);
+	ASSERT_EQ(0, image_dump(&image, t.pid));
+	ASSERT_TRUE(image.is_32bit);
+	ASSERT_NE(NULL, live_note(&image));
+	EXPECT_EQ(1 + KNOWN_THREADS, live_note(&image)->thread_count);
+	EXPECT_EQ(0, live_note(&image)->inexact);
+	for (int n = 0; n < KNOWN_THREADS; n++) {
+		const struct target_slot *slot = &t.page->slot[1 + n];
+		const struct livecore_note_thread *live = live_thread(&image, slot->tid);
+		const struct prstatus32 *status = image_thread(&image, slot->tid)->prstatus32;
+
+		ASSERT_NE(NULL, live);
+		EXPECT_EQ(0, live->flags);
+		if (known_spins(n)) {
+			EXPECT_EQ(LIVECORE_THREAD_PARKED, live->how);
+			EXPECT_EQ(-1, live->syscall);
+			continue;
+		}
+		EXPECT_EQ(LIVECORE_THREAD_IN_PLACE, live->how);
+		EXPECT_EQ(slot->nr, live->syscall);
+		EXPECT_EQ(status->ebx, live->args[0]);
+		EXPECT_EQ(status->ecx, live->args[1]);
+		EXPECT_EQ(status->edx, live->args[2]);
+		EXPECT_EQ(status->esi, live->args[3]);
+		EXPECT_EQ(status->edi, live->args[4]);
+		EXPECT_EQ(status->ebp, live->args[5]);
+	}
+	image_free(&image);
+	EXPECT_EQ(0, target_finish(&t));
+	snprintf(text, sizeof(text), "rm -r %s", directory);
+	CHECK(system(text));
 }
 
 /* A process that is another one's child, and has the same memory. */

@@ -23,22 +23,24 @@ static void write_text(const char *path, const char *text)
 	close(fd);
 }
 
-void cgroup_create(unsigned int quota_us, unsigned int period_us)
+void cgroup_create(void)
+{
+	write_text(ROOT "/cgroup.subtree_control", "+cpu");
+	CHECK(mkdir(OURS, 0755));
+}
+
+void cgroup_enter(void)
+{
+	/* The writer. */
+	write_text(OURS "/cgroup.procs", "0");
+}
+
+void cgroup_limit(unsigned int quota_us, unsigned int period_us)
 {
 	char text[32];
 
-	write_text(ROOT "/cgroup.subtree_control", "+cpu");
-	CHECK(mkdir(OURS, 0755));
 	snprintf(text, sizeof(text), "%u %u", quota_us, period_us);
 	write_text(OURS "/cpu.max", text);
-}
-
-void cgroup_enter(pid_t pid)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", pid);
-	write_text(OURS "/cgroup.procs", text);
 }
 
 void cgroup_unlimit(void)

@@ -5,13 +5,14 @@
 #ifndef LIVECORE_CGROUP_H
 #define LIVECORE_CGROUP_H
 
-#include <sys/types.h>
+/* Makes it, without any limit. */
+void cgroup_create(void);
 
-/* Makes it; who is in it runs @quota_us of every @period_us. */
-void cgroup_create(unsigned int quota_us, unsigned int period_us);
+/* The calling process, before it has many threads that run: moving those takes long. */
+void cgroup_enter(void);
 
-/* All threads of the process. */
-void cgroup_enter(pid_t pid);
+/* Who is in it runs @quota_us of every @period_us, together. */
+void cgroup_limit(unsigned int quota_us, unsigned int period_us);
 
 /* No limit any more. */
 void cgroup_unlimit(void);
