@@ -820,6 +820,8 @@ CORE_TEST(configured_dump)
 	EXPECT_EQ(LIVECORE_THREAD_ZEROED, live_thread(&image, t.pid)->how);
 	EXPECT_TRUE(registers_are_zeroed(image_thread(&image, t.pid)));
 	EXPECT_EQ(LIVECORE_CONTENTS_REGISTERS, live_note(&image)->contents);
+	for (size_t i = 0; i < image_nr_loads(&image); i++)
+		EXPECT_EQ(0, image_load(&image, i)->p_filesz);
 	image_free(&image);
 	close(fd);
 
