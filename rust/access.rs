@@ -31,7 +31,12 @@ impl Target {
         if !gate.admits(self.privileged, self.itself) {
             return Err(EPERM);
         }
-        if MmId::of_task(&self.task) != Some(MmId::of(&self.mm)) {
+        // Any thread of it: the one that it was found by may have exited since.
+        let mm = Some(MmId::of(&self.mm));
+        if !task::threads(&self.task)?
+            .iter()
+            .any(|task| MmId::of_task(task) == mm)
+        {
             return Err(ESRCH);
         }
         Ok(())

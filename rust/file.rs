@@ -23,7 +23,8 @@ use kernel::{
 /// What is configured before it starts.
 struct Pending {
     target: Target,
-    config: Config,
+    /// What it is to be; the sysctls, which are its limits, are asked when it starts.
+    asked: uapi::Config,
     module: ModuleRef,
 }
 
@@ -45,12 +46,11 @@ impl Core {
 
 impl CoreFile for Core {
     fn open(entry: &Entry<'_>, module: &ModuleRef) -> Result<Arc<Self>> {
-        let config = Config::current();
         let opened_for = entry.opened_for()?;
-        let target = access::check(entry, &config)?;
+        let target = access::check(entry, &Config::current())?;
         let pending = Pending {
             target,
-            config,
+            asked: uapi::Config::default(),
             module: module.another(),
         };
         let core = Arc::pin_init(
@@ -66,19 +66,20 @@ impl CoreFile for Core {
         Ok(core)
     }
 
-    fn configure(&self, asked: &uapi::Config) -> Result {
+    fn configure(&self, asked: uapi::Config) -> Result {
         let mut guard = self.pending.lock();
         let pending: &mut Option<Pending> = &mut guard;
         let pending = pending.as_mut().ok_or(EBUSY)?;
-        pending.config = Config::from_user(asked, pending.target.privileged)?;
+        Config::from_user(&asked, pending.target.privileged)?;
+        pending.asked = asked;
         Ok(())
     }
 
     fn start(&self) -> Result {
         let pending = self.pending.lock().take().ok_or(EBUSY)?;
-        let mut config = pending.config;
-        config.gate = Config::current().gate;
-        match Session::start(&pending.target, config, &pending.module) {
+        let started = Config::from_user(&pending.asked, pending.target.privileged)
+            .and_then(|config| Session::start(&pending.target, config, &pending.module));
+        match started {
             Ok(session) => {
                 self.session.populate(session);
                 Ok(())

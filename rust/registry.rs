@@ -93,11 +93,11 @@ static DUMPS: RegistryLocked<KVec<Arc<Dump>>> = RegistryLocked::new(KVec::new())
 /// How many there are, for those who ask of every signal and every new thread.
 static OPEN: Atomic<u32> = Atomic::new(0);
 
-/// The dump of this address space, while it lasts.
+/// The dump for which this address space is held.
 fn find(dumps: &[Arc<Dump>], mm: MmId) -> Option<&Arc<Dump>> {
     dumps
         .iter()
-        .find(|dump| dump.lasts() && dump.hold.mm_id() == mm)
+        .find(|dump| dump.hold.holds() && dump.hold.mm_id() == mm)
 }
 
 /// The longest ring of dumps that is found; the watchdog ends what is longer.
@@ -108,8 +108,7 @@ const MAX_RING: usize = 16;
 fn closes_a_ring(dumps: &[Arc<Dump>], target: MmId, reader: Option<MmId>) -> bool {
     let mut held = reader;
     for _ in 0..MAX_RING {
-        let dump = held.and_then(|held| find(dumps, held));
-        let Some(dump) = dump.filter(|dump| dump.hold.holds()) else {
+        let Some(dump) = held.and_then(|held| find(dumps, held)) else {
             return false;
         };
         if dump.reader == Some(target) {
@@ -203,11 +202,14 @@ impl Drop for Registered {
     }
 }
 
-/// Tells `show` the size of the image of this address space, in bytes, 0 if no dump of it
-/// lasts; under the lock, so that whoever comes last tells what is true.
+/// Tells `show` the size of the image of this address space, in bytes: of the dump that holds
+/// it, or else of one that can be read, 0 if there is none. Under the lock, so that whoever
+/// comes last tells what is true.
 pub(crate) fn show_size(mm: MmId, show: impl FnOnce(u64)) {
     let dumps = DUMPS.lock();
-    show(find(&dumps, mm).map_or(0, |dump| dump.size.load(ordering::Relaxed)));
+    let readable = |dump: &&Arc<Dump>| dump.lasts() && dump.hold.mm_id() == mm;
+    let dump = find(&dumps, mm).or_else(|| dumps.iter().find(readable));
+    show(dump.map_or(0, |dump| dump.size.load(ordering::Relaxed)));
 }
 
 /// What the kernel tells the dumps.

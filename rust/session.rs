@@ -15,7 +15,7 @@ use crate::{
     target::{
         hold::Hold,
         image::{self, Preparation, Process},
-        lifecycle::EndReason,
+        lifecycle::{EndReason, State},
         memory::{self, Counters, Kind},
     },
 };
@@ -178,10 +178,10 @@ impl Session {
     pub(crate) fn info(&self) -> uapi::Info {
         let hold = &self.registered.hold;
         let moved = hold.moved();
-        let (state, error) = match hold.check() {
-            Err(reason) => (uapi::LIVECORE_STATE_ENDED, reason.errno().to_errno()),
-            Ok(()) if hold.holds() => (uapi::LIVECORE_STATE_HELD, 0),
-            Ok(()) => (uapi::LIVECORE_STATE_RELEASED, 0),
+        let (state, error) = match hold.state() {
+            State::Holding | State::Held => (uapi::LIVECORE_STATE_HELD, 0),
+            State::Released => (uapi::LIVECORE_STATE_RELEASED, 0),
+            State::Ended(reason) => (uapi::LIVECORE_STATE_ENDED, reason.errno().to_errno()),
         };
         uapi::Info {
             state,

@@ -196,6 +196,7 @@ enum livecore_entry {
 #define LIVECORE_VMA_FILE		0x08 /* what is not mapped is the page cache's */
 #define LIVECORE_VMA_FAULTS		0x10 /* what is not mapped only a fault finds */
 #define LIVECORE_VMA_WATCHED		0x20 /* userfaultfd */
+#define LIVECORE_VMA_WATCHED_READS	0x40 /* userfaultfd, whatever is mapped (7.3) */
 
 /* A mapping, while mmap_lock is held. */
 struct livecore_vma {

@@ -6,8 +6,10 @@
  */
 #include <linux/dax.h>
 #include <linux/file.h>
+#include <linux/gfs2_ondisk.h>
 #include <linux/hugetlb.h>
 #include <linux/leafops.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
@@ -31,13 +33,26 @@ void livecore_unlock_mm(struct mm_struct *mm)
 	mmap_read_unlock(mm);
 }
 
+/*
+ * Has the file system to be asked by a fault? A cluster's takes locks or
+ * capabilities there, without which what it reads may be stale for everybody;
+ * files of sysfs are drivers.
+ */
+static bool must_ask(const struct super_block *sb)
+{
+	return sb->s_magic == GFS2_MAGIC || sb->s_magic == CEPH_SUPER_MAGIC ||
+	       sb->s_magic == OCFS2_SUPER_MAGIC || sb->s_magic == SYSFS_MAGIC;
+}
+
 /* Are the pages of this mapping those of its file, as far as nobody wrote? */
 static bool is_of_file(struct vm_area_struct *vma)
 {
 	struct address_space *mapping = vma->vm_file ? vma->vm_file->f_mapping : NULL;
 
-	return mapping && !vma_is_dax(vma) &&
-	       (shmem_mapping(mapping) || mapping->a_ops->read_folio);
+	if (!mapping || vma_is_dax(vma))
+		return false;
+	return shmem_mapping(mapping) ||
+	       (mapping->a_ops->read_folio && !must_ask(mapping->host->i_sb));
 }
 
 /*
@@ -47,7 +62,9 @@ static bool is_of_file(struct vm_area_struct *vma)
  */
 static bool is_plain(struct vm_area_struct *vma)
 {
-	return (!vma->vm_file || is_of_file(vma)) && !is_vm_hugetlb_page(vma) &&
+	/* A private mapping of /dev/zero has a file, and is anonymous. */
+	return (!vma->vm_file || vma_is_anonymous(vma) || is_of_file(vma)) &&
+	       !is_vm_hugetlb_page(vma) &&
 	       !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP));
 }
 
@@ -82,6 +99,10 @@ bool livecore_find_vma(struct mm_struct *mm, unsigned long addr, struct livecore
 		traits |= LIVECORE_VMA_FAULTS;
 	if (userfaultfd_armed(vma))
 		traits |= LIVECORE_VMA_WATCHED;
+#ifdef VM_UFFD_RWP
+	if (vma->vm_flags & VM_UFFD_RWP)
+		traits |= LIVECORE_VMA_WATCHED_READS;
+#endif
 	*out = (struct livecore_vma) {
 		.vma = vma,
 		.end = vma->vm_end,
@@ -136,13 +157,52 @@ static struct page *try_get(struct page *page)
 }
 
 /*
+ * Reclaim, migration, and whoever changes the rights of a page clear its entry
+ * for a moment, under its lock: that there is none is to be believed under
+ * that alone.
+ */
+static pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
+{
+	pmd_t pmd = pmdp_get_lockless(pmdp);
+	spinlock_t *ptl;
+
+	if (pmd_none(pmd)) {
+		ptl = pmd_lock(mm, pmdp);
+		pmd = pmdp_get(pmdp);
+		spin_unlock(ptl);
+	}
+	return pmd;
+}
+
+/*
+ * The same for an entry of the table that @pmd, *@pmdp a moment ago, names:
+ * pte_offset_map_lock(), mm/pgtable-generic.c. False if the table is not in
+ * place any more. Under RCU.
+ */
+static bool settled_pte(struct mm_struct *mm, pmd_t *pmdp, pmd_t pmd, pte_t *ptep, pte_t *pte)
+{
+	spinlock_t *ptl;
+	bool in_place;
+
+	*pte = ptep_get_lockless(ptep);
+	if (!pte_none(*pte))
+		return true;
+	ptl = pte_lockptr(mm, &pmd);
+	spin_lock(ptl);
+	*pte = ptep_get(ptep);
+	in_place = pmd_same(pmd, pmdp_get_lockless(pmdp));
+	spin_unlock(ptl);
+	return in_place;
+}
+
+/*
  * What is there for @addr? *@next is where the table, or the entry, that says
  * so ends. With @page: takes a reference on what is mapped; NULL if it could
  * not be taken, since the entry changed.
  *
  * Under mmap_lock no table goes but by RCU: those of PTEs, when khugepaged
- * or PT_RECLAIM finds them empty. The answer may be old when it comes, but a
- * page that was taken was there when it was: as gup_fast_pte_range() does it,
+ * or PT_RECLAIM finds them empty. The answer may be old when it comes, but it
+ * was true, and a page that was taken was there: as gup_fast_pte_range() does it,
  * which marks it as accessed besides. Not for hugetlb, whose tables are shared
  * with others, who do not take our lock.
  */
@@ -171,7 +231,8 @@ static enum livecore_entry walk(struct mm_struct *mm, unsigned long addr, unsign
 		return pud_present(pud) ? LIVECORE_ENTRY_MAPPED : LIVECORE_ENTRY_SWAP;
 	rcu_read_lock();
 	pmdp = pmd_offset(&pud, addr);
-	pmd = pmdp_get_lockless(pmdp);
+again:
+	pmd = settled_pmd(mm, pmdp);
 	*next = (addr & PMD_MASK) + PMD_SIZE;
 	if (pmd_none(pmd)) {
 		entry = LIVECORE_ENTRY_NONE;
@@ -187,7 +248,8 @@ static enum livecore_entry walk(struct mm_struct *mm, unsigned long addr, unsign
 	} else {
 		*next = (addr & PAGE_MASK) + PAGE_SIZE;
 		ptep = pte_offset_kernel(&pmd, addr);
-		pte = ptep_get_lockless(ptep);
+		if (!settled_pte(mm, pmdp, pmd, ptep, &pte))
+			goto again;
 		entry = pte_entry(pte);
 		if (page && entry == LIVECORE_ENTRY_MAPPED) {
 			*page = try_get(pte_page(pte));
@@ -393,15 +455,17 @@ static struct page *sound_page(struct folio *folio, pgoff_t index)
 static struct page *shmem_file_page(struct address_space *mapping, pgoff_t index)
 {
 	struct folio *folio = filemap_get_folio(mapping, index);
+	int err;
 
 	if (IS_ERR(folio)) {
-		if (!xa_is_value(xa_load(&mapping->i_pages, index)))
-			return NULL;
 		/* Swapped out: into the page cache, which is nobody's in particular. */
-		folio = shmem_read_folio_gfp(mapping, index, mapping_gfp_mask(mapping));
+		err = shmem_get_folio(mapping->host, index, 0, &folio, SGP_READ);
+		if (err)
+			return ERR_PTR(err);
+		if (!folio)
+			return NULL;
+		folio_unlock(folio);
 	}
-	if (IS_ERR(folio))
-		return ERR_CAST(folio);
 	if (!folio_test_uptodate(folio)) {
 		folio_put(folio);
 		return NULL;

@@ -112,7 +112,8 @@ static bool is_in_fpu(const struct user_regset *regset)
  * livecore_regset_get() - Read one register set.
  * @view: of which view
  * @index: which of its sets
- * @task: current, or a thread locked by livecore_lock_blocked()
+ * @task: current, a thread locked by livecore_lock_blocked(), or one that
+ *	  livecore_regset_get_running() has seen off its CPU
  * @data: where to, @size bytes
  * @size: what livecore_view_describe() told
  *
@@ -170,6 +171,10 @@ static void read_if_current(void *info)
  * in the kernel or just interrupted in user mode, where the work is what comes
  * next. Sleeps; the CPUs have their interrupts on soon.
  *
+ * Without FSGSBASE, the bases of the segments of another thread may have to be
+ * looked up in the LDT of task->mm, which exit_mm() and execve() change before
+ * the work is reached: such CPUs read a thread on its CPU alone.
+ *
  * Return: bytes read, 0 if the thread could not be met, or an errno.
  */
 int livecore_regset_get_running(const struct livecore_view *view, unsigned int index,
@@ -183,7 +188,8 @@ int livecore_regset_get_running(const struct livecore_view *view, unsigned int i
 	for (i = 0; i < MAX_MISSES && !read.read; i++) {
 		/* Pairs with finish_task(), kernel/sched/core.c: its registers are saved. */
 		if (!smp_load_acquire(&task->on_cpu))
-			return livecore_regset_get(view, index, task, data, size);
+			return boot_cpu_has(X86_FEATURE_FSGSBASE) ?
+				livecore_regset_get(view, index, task, data, size) : 0;
 		smp_call_function_single(task_cpu(task), read_if_current, &read, 1);
 	}
 	return read.read;

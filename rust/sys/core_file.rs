@@ -28,7 +28,7 @@ pub(crate) trait CoreFile: Send + Sync + Sized + 'static {
     fn open(entry: &Entry<'_>, module: &ModuleRef) -> Result<Arc<Self>>;
 
     /// `LIVECORE_IOC_CONFIG`.
-    fn configure(&self, asked: &uapi::Config) -> Result;
+    fn configure(&self, asked: uapi::Config) -> Result;
 
     /// `LIVECORE_IOC_START`; the caller is the opener.
     fn start(&self) -> Result;
@@ -300,7 +300,7 @@ unsafe fn command<T: CoreFile>(file: *mut bindings::file, command: u32, argument
                     user,
                 )
             })?;
-            core.configure(&asked)
+            core.configure(asked)
         }
         IOC_START => {
             no_argument(argument)?;

@@ -150,6 +150,11 @@ impl LockedMapping<'_> {
         self.has(ffi::LIVECORE_VMA_WATCHED)
     }
 
+    /// Is its monitor told of reads, too, of what was swapped out among the rest?
+    pub(crate) fn is_watched_for_reads(&self) -> bool {
+        self.has(ffi::LIVECORE_VMA_WATCHED_READS)
+    }
+
     /// How many bytes there are of the huge page that `address` is in, from its small page on;
     /// of the mapping, if that is not hugetlb.
     pub(crate) fn huge_page_left(&self, address: u64) -> u64 {

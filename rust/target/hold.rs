@@ -7,10 +7,10 @@
 //! woken. New threads meet a work of their own before they ever run.
 //!
 //! Lock order: `Hold::threads` and the lock of the registry are never held together; nothing
-//! is taken under either but task lists' locks (`pi_lock`, of `task_work_add()`).
+//! is taken under the former, and under the latter only what queueing the end of a hold takes.
 
 use super::{
-    lifecycle::{EndReason, Lifecycle},
+    lifecycle::{EndReason, Lifecycle, State},
     thread::{Capture, HeldThread, Thread},
 };
 use crate::sys::{
@@ -157,6 +157,10 @@ impl Hold {
     /// `Ok` while the image can be made and read.
     pub(crate) fn check(&self) -> Result<(), EndReason> {
         self.lifecycle.check()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.lifecycle.state()
     }
 
     /// Are the threads held?

@@ -5,6 +5,7 @@
 
 use super::{
     hold::Hold,
+    lifecycle::EndReason,
     memory,
     stacks::Stacks,
     thread::{Capture, HeldThread},
@@ -68,6 +69,7 @@ impl Preparation {
         let mut elf_mappings = KVVec::new();
         for mapping in mappings.iter() {
             if filter.dump_size(&mapping.traits()) == DumpSize::FirstPageIfElf {
+                hold.check().map_err(EndReason::errno)?;
                 let mut magic = [0; 4];
                 memory::read_small(&used, mapping.start(), &mut magic)?;
                 if magic == *b"\x7fELF" {
@@ -76,7 +78,7 @@ impl Preparation {
             }
         }
         let stacks = if config.contents == Contents::Stacks {
-            Some(Stacks::new(hold.layout(), mm, &used, mappings)?)
+            Some(Stacks::new(hold, mm, &used, mappings)?)
         } else {
             None
         };
@@ -176,7 +178,8 @@ fn below<'a>(root: &[u8], path: &'a [u8]) -> &'a [u8] {
 }
 
 /// Appends the path of a mapping's file, as the kernel's dumper has it: `buffer` grows for one
-/// that does not fit. False where there is none, or it is not to be had.
+/// that does not fit. False where there is none, or it is not to be had; `ENAMETOOLONG` where
+/// the note would be too big for it.
 fn push_path(
     paths: &mut KVVec<u8>,
     mapping: &Mapping<'_>,
@@ -190,7 +193,10 @@ fn push_path(
                 paths.extend_from_slice(below(root, path), GFP_KERNEL_ACCOUNT)?;
                 return Ok(true);
             }
-            Some(Err(error)) if error == errno::enametoolong() && room < notes::FILE_NOTE_LIMIT => {
+            Some(Err(error)) if error == errno::enametoolong() => {
+                if room >= notes::FILE_NOTE_LIMIT {
+                    return Err(error);
+                }
                 buffer.resize(room.saturating_mul(2), 0, GFP_KERNEL_ACCOUNT)?;
             }
             _ => return Ok(false),
@@ -198,14 +204,26 @@ fn push_path(
     }
 }
 
-/// Writes `NT_FILE`.
-fn write_files(w: &mut Writer, mappings: &Mappings, root: &[u8]) -> Result {
+/// Writes `NT_FILE`; leaves it out, as the kernel does, where it would be too big.
+fn write_files(w: &mut Writer, hold: &Hold, mappings: &Mappings, root: &[u8]) -> Result {
     let mut files = KVVec::new();
     let mut paths = KVVec::new();
     let mut buffer = KVVec::from_elem(0, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
     for mapping in mappings.iter() {
+        // The process makes the paths as long as it likes, and is held.
+        hold.check().map_err(EndReason::errno)?;
+        if task::fatal_signal_pending() {
+            return Err(EINTR);
+        }
         let start = paths.len();
-        if push_path(&mut paths, &mapping, root, &mut buffer)? {
+        let found = match push_path(&mut paths, &mapping, root, &mut buffer) {
+            Err(error) if error == errno::enametoolong() => return Ok(()),
+            found => found?,
+        };
+        if paths.len() >= notes::FILE_NOTE_LIMIT {
+            return Ok(());
+        }
+        if found {
             let file = FileMapping {
                 start: mapping.start(),
                 end: mapping.end(),
@@ -398,7 +416,7 @@ pub(crate) fn make(
             notes::write_prpsinfo(w, &process_status(class, thread.task(), captured, psargs))?;
             notes::write_siginfo(w)?;
             notes::write_auxv(w, sys_memory::auxv(mm).as_bytes())?;
-            write_files(w, mappings, process.root)
+            write_files(w, hold, mappings, process.root)
         })
     })?;
     if records.0.is_empty() {

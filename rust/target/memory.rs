@@ -207,16 +207,20 @@ fn find(mm: &UsedMm, address: u64, end: u64) -> Result<Found> {
         }
         let file = mapping.file(start).ok_or(EFAULT)?;
         drop(lock);
-        let attempt = file.take(pages(start, size_to(end)));
-        return Found::from_attempt(attempt, PAGE_SIZE);
+        return match file.take(pages(start, size_to(end))) {
+            // It is the file system that says so, perhaps for ever.
+            Err(error) if error == EAGAIN => Ok(Found::Unreadable(PAGE_SIZE)),
+            attempt => Found::from_attempt(attempt, PAGE_SIZE),
+        };
     }
     let huge = mapping.is_hugetlb();
     let left = mapping.huge_page_left(start);
-    // Who watches may be parked; of what was swapped out it is not told.
-    let may_fault = entry == Entry::Swapped || !mapping.is_watched();
+    // Who watches may be parked; of what was swapped out it is not told, as a rule.
+    let watched = mapping.is_watched();
+    let may_fault = !watched || (entry == Entry::Swapped && !mapping.is_watched_for_reads());
     match lock.fault(start, pages(start, size_to(end)), may_fault) {
         // Nobody has asked for it yet, in all likelihood.
-        Err(error) if huge && !is_readers(error) && error != errno::ehwpoison() => {
+        Err(error) if huge && !watched && !is_readers(error) && error != errno::ehwpoison() => {
             Ok(Found::Hole(left))
         }
         attempt => Found::from_attempt(attempt, if huge { left } else { PAGE_SIZE }),
@@ -306,13 +310,14 @@ pub(crate) fn stretch(mm: &UsedMm, address: u64, end: u64) -> Result<(Kind, u64)
         Source::Hole if mapping.is_device() => Ok((Kind::Hole, end)),
         Source::Hole => Ok((Kind::Hole, mapping.entry_end(start, end, entry))),
         Source::File => {
-            let end = mapping.entry_end(start, end, entry);
+            // The file first: its stretches may be short, where the page tables are empty.
             let data = mapping.file_data(start, end);
-            if data > start {
-                Ok((Kind::Hole, data))
+            let (kind, end) = if data > start {
+                (Kind::Hole, data)
             } else {
-                Ok((Kind::Data, mapping.file_hole(start, end)))
-            }
+                (Kind::Data, mapping.file_hole(start, end))
+            };
+            Ok((kind, mapping.entry_end(start, end, entry)))
         }
         Source::Vdso(_) => Ok((Kind::Data, start.saturating_add(PAGE_SIZE).min(end))),
         Source::Mapped | Source::Fault => Ok((Kind::Data, mapping.entry_end(start, end, entry))),

@@ -24,7 +24,7 @@ use crate::{
         registers::{RegisterLayout, Registers},
         task,
     },
-    target::memory,
+    target::{hold::Hold, lifecycle::EndReason, memory},
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT, mm::Mm, prelude::*, task::Task, transmute::AsBytes,
@@ -122,16 +122,12 @@ pub(crate) struct Stacks {
 
 impl Stacks {
     /// Reads what is loaded. Process context, before anything is held; may wait for I/O.
-    pub(crate) fn new(
-        layout: &RegisterLayout,
-        mm: &Mm,
-        used: &UsedMm,
-        mappings: &Mappings,
-    ) -> Result<Self> {
-        let word = Word::of(layout);
+    pub(crate) fn new(hold: &Hold, mm: &Mm, used: &UsedMm, mappings: &Mappings) -> Result<Self> {
+        let word = Word::of(hold.layout());
         let auxv = sys_memory::auxv(mm);
         let auxv = |tag| auxv_value(auxv.as_bytes(), word, tag);
         let mut linker = Linker {
+            hold,
             mm: used,
             mappings,
             word,
@@ -312,6 +308,8 @@ fn depth(sizes: impl Iterator<Item = u64> + Clone) -> u64 {
 
 /// Reads what is loaded into a process.
 struct Linker<'a> {
+    /// Of the dump, which may end meanwhile.
+    hold: &'a Hold,
     mm: &'a UsedMm,
     mappings: &'a Mappings,
     word: Word,
@@ -415,6 +413,7 @@ impl Linker<'_> {
     fn add_loaded(&mut self, mut map: u64) -> Result {
         while map != 0 && self.loaded_left > 0 {
             self.loaded_left = self.loaded_left.saturating_sub(1);
+            self.hold.check().map_err(EndReason::errno)?;
             let Some([_, name, dynamic, next, _]) = self.words(map)? else {
                 break;
             };

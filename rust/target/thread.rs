@@ -49,6 +49,7 @@ struct Captured {
 ///
 /// Nobody gets past its work, and no work is taken back, without `captured`: whoever has it
 /// and finds the thread held may rely on its not reaching user mode, nor its end, meanwhile.
+/// It may lose its memory (exit), or get another (execve), before it comes to its work.
 #[pin_data]
 pub(crate) struct Thread {
     hold: Arc<Hold>,
@@ -166,7 +167,10 @@ impl Thread {
         let mut captured = self.captured.lock();
         let captured = &mut *captured;
         if let Some(registers) = &mut captured.registers {
-            registers.capture_current(self.hold.layout(), GFP_NOWAIT | __GFP_NOWARN)?;
+            // Under the lock: a thread that has not arrived must not go on before the end.
+            registers
+                .capture_current(self.hold.layout(), GFP_NOWAIT | __GFP_NOWARN)
+                .inspect_err(|_| self.hold.end(EndReason::NoMemory))?;
             if captured.how == Capture::Waiting {
                 self.hold.arrived();
             }
@@ -193,7 +197,6 @@ impl AtBoundary for Thread {
             return;
         }
         if self.arrive().is_err() {
-            self.hold.end(EndReason::NoMemory);
             return;
         }
         // One that came before anybody watched: works run before signals are delivered.

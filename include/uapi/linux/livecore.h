@@ -141,7 +141,8 @@ struct livecore_note {
 #define LIVECORE_THREAD_MOVED		5 /* in place; arrived while the notes were made */
 
 /* livecore_note_thread.flags */
-#define LIVECORE_THREAD_GUEST_FPU	(1U << 0) /* in KVM_RUN: no floating point */
+/* In KVM_RUN: no floating point; on Intel, gs_base may be the guest's. */
+#define LIVECORE_THREAD_GUEST_FPU	(1U << 0)
 
 struct livecore_note_thread {
 	__u32 tid;		/* in the pid namespace of the process */
