@@ -4,8 +4,12 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "frame.h"
 #include "regions.h"
@@ -14,6 +18,8 @@ enum {
 	PAGE	= 4096,
 	SIZE	= 256 * PAGE,
 	HUGE	= 2 << 20,
+	/* Of a megabyte each; the moment that is looked for is short. */
+	ROUNDS	= 200,
 };
 
 /* What the target tells: struct region_account, in the page's values. */
@@ -118,6 +124,62 @@ FIXTURE_TEARDOWN_PARENT(swap)
 	if (!swapoff("/dev/zram0") && system("echo 1 >/sys/block/zram0/reset"))
 		FAIL("zram0 stays in use");
 	sysctl_restore(&self->sysctls);
+}
+
+/* Somebody else's pages, out to swap, over and over; until he is killed. */
+static void keep_swapping_out(const struct target *t)
+{
+	const struct region_account *account = accounts(t->page);
+	struct iovec range = { (void *)account->address, account->size };
+
+	for (;;)
+		CHECK(syscall(SYS_process_madvise, t->pidfd, &range, 1, MADV_PAGEOUT, 0));
+}
+
+/*
+ * Reclaim clears the entry of a page for a moment before it says where it went:
+ * that is not a page that nobody has written.
+ */
+TEST_F_TIMEOUT(swap, memory_that_is_being_swapped_out_is_right, CORE_TEST_SECONDS)
+{
+	const struct region_account *account;
+	unsigned char *bytes = CHECK_POINTER(malloc(SIZE));
+	const Elf64_Phdr *load = NULL;
+	struct image image;
+	struct target t;
+	pid_t reclaim;
+	off_t at;
+	int fd;
+
+	target_start(&t, "swapped", NULL);
+	target_settle(&t);
+	account = accounts(t.page);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, image_read(&image, fd));
+	for (size_t i = 0; i < image_nr_loads(&image); i++) {
+		load = image_load(&image, i);
+		if (account->address - load->p_vaddr < load->p_filesz)
+			break;
+	}
+	ASSERT_NE(NULL, load);
+	at = load->p_offset + (account->address - load->p_vaddr);
+	reclaim = CHECK(fork());
+	if (!reclaim)
+		keep_swapping_out(&t);
+	for (int round = 0; round < ROUNDS; round++) {
+		ASSERT_EQ(SIZE, pread(fd, bytes, SIZE, at));
+		EXPECT_EQ(account->sum, region_sum(bytes, SIZE));
+		/* All of it is data, wherever it is. */
+		EXPECT_EQ(at, lseek(fd, at, SEEK_DATA));
+		EXPECT_LE(at + SIZE, lseek(fd, at, SEEK_HOLE));
+	}
+	CHECK(kill(reclaim, SIGKILL));
+	EXPECT_EQ(reclaim, waitpid(reclaim, NULL, 0));
+	ASSERT_EQ(0, close(fd));
+	image_free(&image);
+	free(bytes);
+	EXPECT_EQ(0, target_finish(&t));
 }
 
 TEST_F_TIMEOUT(swap, swapped_out_memory_is_right, CORE_TEST_SECONDS)
