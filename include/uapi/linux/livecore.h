@@ -57,10 +57,10 @@
 
 /*
  * Values are those of the sysctls of the same names. What is not set is as in
- * the sysctls. Those of contents, timeout_ms and stall_ms are also the limits
- * for callers without CAP_SYS_PTRACE in the initial user namespace: less is
- * allowed, more gets EPERM. That of filter_mask is so in its effect: nothing
- * is dumped for them that it does not give.
+ * the sysctls when the dump starts. Those of contents, timeout_ms and stall_ms
+ * are also the limits for callers without CAP_SYS_PTRACE in the initial user
+ * namespace: less is allowed, more gets EPERM. That of filter_mask is so in
+ * its effect: nothing is dumped for them that it does not give.
  */
 struct livecore_config {
 	__u32 size;
