@@ -164,7 +164,7 @@ static struct page *try_get(struct page *page)
 static pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
 {
 	pmd_t pmd = pmdp_get_lockless(pmdp);
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the entries next to it */
 
 	if (pmd_none(pmd)) {
 		ptl = pmd_lock(mm, pmdp);
@@ -181,7 +181,7 @@ static pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
  */
 static bool settled_pte(struct mm_struct *mm, pmd_t *pmdp, pmd_t pmd, pte_t *ptep, pte_t *pte)
 {
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the entries next to it */
 	bool in_place;
 
 	*pte = ptep_get_lockless(ptep);
