@@ -342,15 +342,15 @@ fn write_live_note(
     hold: &Hold,
     process: &Process<'_>,
     config: &Config,
+    filter: Filter,
     mut records: Records,
 ) -> Result<uapi::Info> {
-    let mm = process.mm;
     records.update();
     let mut inexact = 0;
     if !records.are_exact() {
         inexact |= uapi::LIVECORE_INEXACT_REGISTERS;
     }
-    if task::mm_is_shared(mm, process.task) {
+    if task::mm_is_shared(process.mm, process.task) {
         inexact |= uapi::LIVECORE_INEXACT_SHARED_MM;
     }
     if hold.has_workers() {
@@ -361,7 +361,7 @@ fn write_live_note(
         inexact,
         mode: uapi::LIVECORE_MODE_HOLD,
         contents: config.contents.to_u32(),
-        filter: config.filter(sys_memory::dump_filter(mm)).bits(),
+        filter: filter.bits(),
         time_ns: clock::real_time_ns(),
         hold_ns: hold.held_ns(),
         ..Default::default()
@@ -431,9 +431,9 @@ pub(crate) fn make(
         )?;
     }
     notes::write_xsave_layout(&mut w, &features)?;
-    let info = write_live_note(&mut w, hold, process, config, records)?;
-
+    // Somebody may set it meanwhile: the note tells what the segments go by.
     let filter = config.filter(sys_memory::dump_filter(mm));
+    let info = write_live_note(&mut w, hold, process, config, filter, records)?;
     let mut segments = KVVec::with_capacity(mappings.len(), GFP_KERNEL_ACCOUNT)?;
     let parts = stacks.map(|stacks| stacks.finish(mappings)).transpose()?;
     for mapping in mappings.iter() {

@@ -6,13 +6,12 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 
 #include "fixture.h"
 #include "sleepers.h"
+#include "twin.h"
 #include "user.h"
 
-enum { CHILD = 0 };	/* target_page.value[] */
 
 /* "user spinners" */
 TARGET(of_user)
@@ -100,25 +99,6 @@ CORE_TEST(through_another_proc)
 	EXPECT_EQ(0, target_finish(&t));
 }
 
-/* A process that is another one's child, and has the same memory. */
-static int same_memory(void *argument)
-{
-	for (;;)
-		syscall(SYS_pause);
-	return !!argument;
-}
-
-TARGET(with_twin)
-{
-	static char stack[65536];
-
-	self->page->value[CHILD] = CHECK(clone(same_memory, stack + sizeof(stack),
-					       CLONE_VM | SIGCHLD, NULL));
-	target_serve(self);
-	kill(self->page->value[CHILD], SIGKILL);
-	return 0;
-}
-
 CORE_TEST(one_dump_per_address_space)
 {
 	struct target t;
@@ -127,7 +107,7 @@ CORE_TEST(one_dump_per_address_space)
 
 	target_start(&t, "with_twin", NULL);
 	target_settle(&t);
-	twin = t.page->value[CHILD];
+	twin = t.page->value[TWIN];
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(-EBUSY, core_open(twin));

@@ -144,14 +144,6 @@ static void expect_filter(struct __test_metadata *_metadata, const uint64_t *add
 	}
 }
 
-static void set_filter(pid_t pid, unsigned int filter)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/coredump_filter", pid);
-	write_number(path, filter);
-}
-
 static unsigned int combined(unsigned int mask, unsigned int filter)
 {
 	return (filter & mask) | (FILTER_DEFAULT & ~mask);
@@ -170,7 +162,7 @@ static void each_direction(struct __test_metadata *_metadata, const char *direct
 		unsigned int filter = set ? one : others;
 		struct image image;
 
-		set_filter(t.pid, filter);
+		coredump_filter_set(t.pid, filter);
 		sysctl_set("livecore_filter_mask", mask);
 		ASSERT_EQ(0, image_dump(&image, t.pid));
 		expect_filter(_metadata, t.page->value, &image, combined(mask, filter));
@@ -225,7 +217,7 @@ FILTER_TEST(mask_is_all_by_default)
 
 	target_start(&t, "memory", self->directory);
 	for (unsigned int bit = 0; bit < BITS; bit++) {
-		set_filter(t.pid, 1U << bit);
+		coredump_filter_set(t.pid, 1U << bit);
 		ASSERT_EQ(0, image_dump(&image, t.pid));
 		expect_filter(_metadata, t.page->value, &image, 1U << bit);
 		image_free(&image);
@@ -241,7 +233,7 @@ FILTER_TEST(over_fork_and_exec)
 	struct target t;
 
 	/* By the target, over fork() and execve(); by its child, over fork(). */
-	set_filter(getpid(), 0x1c);
+	coredump_filter_set(getpid(), 0x1c);
 	target_start(&t, "memory", self->directory);
 	for (size_t i = 0; i < ARRAY_SIZE(masks); i++) {
 		unsigned int filter = combined(masks[i], 0x1c);
@@ -256,7 +248,7 @@ FILTER_TEST(over_fork_and_exec)
 	}
 	/* What the child sets later is its own. */
 	sysctl_set("livecore_filter_mask", 0x7f);
-	set_filter(t.page->value[CHILD], 0x02);
+	coredump_filter_set(t.page->value[CHILD], 0x02);
 	ASSERT_EQ(0, image_dump(&image, t.page->value[CHILD]));
 	expect_filter(_metadata, t.page->value, &image, 0x02);
 	image_free(&image);

@@ -44,17 +44,6 @@ TARGET(executes)
 	return 0;
 }
 
-static void set_filter(pid_t pid, unsigned int filter)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/coredump_filter", pid);
-	fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-	CHECK(dprintf(fd, "%#x", filter));
-	close(fd);
-}
-
 static const struct livecore_config nothing_set = { .size = sizeof(nothing_set) };
 
 /* What a structure of @size bytes gets; what is behind livecore_config is @tail. */
@@ -785,7 +774,7 @@ CORE_TEST(masks_take_away)
 	struct target t;
 
 	target_start(&t, "of_user", "1000");
-	set_filter(t.pid, OF_PROCESS);
+	coredump_filter_set(t.pid, OF_PROCESS);
 	sysctl_set("livecore_enable", 2);
 	sysctl_set("livecore_filter_mask", OF_SYSCTL);
 	EXPECT_EQ(0, as_a(filters_of_a, _metadata, t.pid));
@@ -854,7 +843,7 @@ CORE_TEST(configured_filter)
 	int fd;
 
 	target_start(&t, "of_user", "0");
-	set_filter(t.pid, 0xc);
+	coredump_filter_set(t.pid, 0xc);
 	for (uint32_t mask = 0; mask < 0x80; mask = mask ? 2 * mask : 1) {
 		config.filter_mask = mask;
 		fd = live_dump(t.pid, &config);

@@ -260,21 +260,15 @@ MEMORY_TEST(segments_are_the_mappings)
 {
 	static const unsigned int filters[] = { FILTER_DEFAULT, 0, 0x7f, 0x1, 0x8, 0x10, 0x4 };
 	struct target t;
-	char path[64];
 
 	target_start(&t, "regions", self->directory);
 	target_settle(&t);
-	snprintf(path, sizeof(path), "/proc/%d/coredump_filter", t.pid);
 	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
 		struct image image;
-		int fd;
 
 		/* The first one is what every process has unless it says otherwise. */
-		if (i) {
-			fd = CHECK(open(path, O_WRONLY));
-			CHECK(dprintf(fd, "%#x", filters[i]));
-			close(fd);
-		}
+		if (i)
+			coredump_filter_set(t.pid, filters[i]);
 		ASSERT_EQ(0, image_dump(&image, t.pid));
 		expect_loads(_metadata, &image, t.pid, filters[i]);
 		image_free(&image);

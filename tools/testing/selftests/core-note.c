@@ -17,6 +17,7 @@
 #include "live.h"
 #include "missing_page.h"
 #include "sleepers.h"
+#include "twin.h"
 
 enum { SPINNERS = 3 };
 enum { CHILD };		/* target_page.value[] */
@@ -201,25 +202,6 @@ CORE_TEST(of_32_bits)
 	EXPECT_EQ(0, target_finish(&t));
 	snprintf(text, sizeof(text), "rm -r %s", directory);
 	CHECK(system(text));
-}
-
-/* A process that is another one's child, and has the same memory. */
-static int same_memory(void *argument)
-{
-	for (;;)
-		syscall(SYS_pause);
-	return !!argument;
-}
-
-TARGET(with_twin)
-{
-	static char stack[65536];
-
-	self->page->value[CHILD] = CHECK(clone(same_memory, stack + sizeof(stack),
-					       CLONE_VM | SIGCHLD, NULL));
-	target_serve(self);
-	kill(self->page->value[CHILD], SIGKILL);
-	return 0;
 }
 
 CORE_TEST(shared_memory)

@@ -144,7 +144,7 @@ TEST_F_TIMEOUT(swap, memory_that_is_being_swapped_out_is_right, CORE_TEST_SECOND
 {
 	const struct region_account *account;
 	unsigned char *bytes = CHECK_POINTER(malloc(SIZE));
-	const Elf64_Phdr *load = NULL;
+	const unsigned char *found;
 	struct image image;
 	struct target t;
 	pid_t reclaim;
@@ -157,13 +157,9 @@ TEST_F_TIMEOUT(swap, memory_that_is_being_swapped_out_is_right, CORE_TEST_SECOND
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, image_read(&image, fd));
-	for (size_t i = 0; i < image_nr_loads(&image); i++) {
-		load = image_load(&image, i);
-		if (account->address - load->p_vaddr < load->p_filesz)
-			break;
-	}
-	ASSERT_NE(NULL, load);
-	at = load->p_offset + (account->address - load->p_vaddr);
+	found = image_at(&image, account->address, SIZE);
+	ASSERT_NE(NULL, found);
+	at = found - image.data;
 	reclaim = CHECK(fork());
 	if (!reclaim)
 		keep_swapping_out(&t);

@@ -102,6 +102,17 @@ bool proc_lists(const char *name, const char *format, ...)
 	return found;
 }
 
+void coredump_filter_set(pid_t pid, unsigned int filter)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/coredump_filter", pid);
+	fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+	CHECK(dprintf(fd, "%#x", filter));
+	close(fd);
+}
+
 long long text_number(const char *text, const char *key)
 {
 	size_t length = strlen(key);

@@ -41,6 +41,9 @@ char *proc_text_of(pid_t pid, const char *name);
 bool proc_lists(const char *name, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Sets the bits of /proc/PID/coredump_filter. */
+void coredump_filter_set(pid_t pid, unsigned int filter);
+
 /* The number after @key in a "key: value" text; -1 when it has none. */
 long long text_number(const char *text, const char *key);
 
