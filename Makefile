@@ -27,6 +27,12 @@ demo:
 check:
 	@$(lab) check --tests $(call quoted,TESTS) --kernels $(call quoted,KERNELS)
 
+bench:
+	@$(lab) bench --kernel '$(KERNEL)' $(if $(SHORT),--short) $(if $(ICOUNT),--count) \
+		--sizes $(call quoted,SIZES) --threads $(call quoted,THREADS) \
+		--layouts $(call quoted,LAYOUTS) --dumpers $(call quoted,DUMPERS) \
+		--repeat '$(or $(REPEAT),0)' --commit "$$(git describe --always --dirty 2>/dev/null)"
+
 lint:
 	@$(lab) lint
 
@@ -42,4 +48,4 @@ clean:
 help:
 	@cat tools/lab/help
 
-.PHONY: all modules install demo check lint vm shell clean help
+.PHONY: all modules install demo check bench lint vm shell clean help

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from . import check, demo, lint, module, trees
+from . import bench, check, demo, lint, module, trees
 from .guest import Guest, Verdict
 from .paths import LOGS
 from .progress import LabError, say
@@ -58,6 +58,18 @@ def main(arguments: Sequence[str]) -> int:
     command.add_argument("--kernel", default="7.2")
     command.set_defaults(run=lambda options: demo.run(options.kernel))
 
+    command = commands.add_parser("bench", help="measure what a dump costs, by all dumpers")
+    command.add_argument("--kernel", default="7.2")
+    command.add_argument("--short", action="store_true", help="a minute's worth")
+    command.add_argument("--sizes", default="", help="of the heap: 64M 1G")
+    command.add_argument("--threads", default="", help="how many: 1 1000")
+    command.add_argument("--layouts", default="", help="of dense sparse thp dirty")
+    command.add_argument("--dumpers", default="", help="only these")
+    command.add_argument("--repeat", type=int, default=0)
+    command.add_argument("--count", action="store_true", help="instructions for nanoseconds")
+    command.add_argument("--commit", default="", help="what the report says it has measured")
+    command.set_defaults(run=_bench)
+
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -98,6 +110,14 @@ def _vm(options: argparse.Namespace) -> int:
 
 def _shell(options: argparse.Namespace) -> int:
     return _guest(options).shell(LOGS / "vm" / _session_name(options))
+
+
+def _bench(options: argparse.Namespace) -> int:
+    plan = bench.plan_of(
+        options.short, options.sizes, options.threads, options.layouts, options.dumpers,
+        options.repeat, options.count,
+    )
+    return bench.run(options.kernel, plan, options.commit)
 
 
 def _check(options: argparse.Namespace) -> int:

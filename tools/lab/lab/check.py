@@ -5,7 +5,7 @@ import fnmatch
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from . import cache, judges, kunit, lint, mirror, module, trees
+from . import bench, cache, judges, kunit, lint, mirror, module, trees
 from .kernels import DEBUG, Catalogue
 from .paths import BUILD
 from .progress import LabError, say
@@ -20,7 +20,7 @@ def run(pattern: str, names: list[str]) -> int:
 
 
 def _run(pattern: str, names: list[str]) -> int:
-    tests = [*(test.name for test in read_list()), *judges.names()]
+    tests = [*(test.name for test in read_list()), *judges.names(), bench.NAME]
     if not fnmatch.filter(tests, pattern):
         raise LabError(f"no test is called {pattern}; there are {' '.join(tests)}")
     mirror.refresh()
@@ -56,6 +56,8 @@ def _check_kernel(name: str, pattern: str, report: Report) -> None:
         if not kernel.is_debug:
             # What leaves cores for them, or needs programs of some size, takes too long there.
             judges.run(kernel, pattern, report)
+        if name == Catalogue.load().series[0] and fnmatch.fnmatch(bench.NAME, pattern):
+            bench.check(kernel, built, report)
         if pattern == "*":
             lint.objects_of(kernel, report)
         report.note(f"tested on {kernel.release} ({name})")

@@ -62,6 +62,8 @@ class Guest:
     module: Path | None = None
     """What is loaded before the command runs."""
     kernel_arguments: tuple[str, ...] = ()
+    machine_arguments: tuple[str, ...] = ()
+    """Words for QEMU; what they say again counts instead of what was said before."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(
@@ -116,10 +118,11 @@ class Guest:
         initramfs.pack(self.kernel, session / "initramfs")
 
     def _machine(self, session: Path, *arguments: str) -> list[str]:
-        return machine.command(
+        words = machine.command(
             self.kernel, session / "initramfs", self.memory, self.cpus, session,
             (*self.kernel_arguments, *arguments),
         )
+        return [*words, *self.machine_arguments]
 
 
 class _Follower(threading.Thread):

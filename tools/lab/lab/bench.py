@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make bench: what a dump costs the process that is dumped, by livecore and by others, in one guest.
+
+The programs are in tools/bench/: target.c is dumped, dump.c reads, the driver runs in the guest,
+report and plot make tables and pictures of what it has measured.
+"""
+
+import json
+import subprocess
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from . import cache, kvm, module, trees
+from .guest import Guest, Outcome, Verdict
+from .kernels import Kernel
+from .paths import BUILD, CHECKOUT, LOGS, shown
+from .progress import LabError, must, say
+from .report import Report, Result, of_guest
+
+NAME = "bench"
+"""What make check calls it."""
+
+_FOLDER = CHECKOUT / "tools/bench"
+_OUTPUT = BUILD / "bench"
+_PACKAGES = ("gdb", "criu", "procdump", "qemu-system-x86")
+_OUTSIDE = ("gcore", "procdump", "criu")
+_SHORT_TIMEOUT_S = 600
+
+# Emulation copies byte by byte what the CPU says it copies best in that way. Without these
+# flags the kernel copies words, and a copy costs about as much of the whole as it does on metal.
+_EMULATED = ("-cpu", "max,la57=off,erms=off,fsrm=off")
+# One nanosecond of the guest's time is one instruction of any of its CPUs.
+_COUNTED = ("-icount", "shift=0,sleep=off")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is dumped."""
+
+    bytes: int
+    layout: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how often."""
+
+    sizes: tuple[int, ...] = (64 << 20, 256 << 20, 1 << 30)
+    threads: tuple[int, ...] = (1, 10, 100, 1000)
+    layouts: tuple[str, ...] = ("dense", "sparse", "thp", "dirty")
+    dumpers: tuple[str, ...] = (
+        "nothing", "hold", "snapshot", "stacks", "gcore", "procdump", "criu", "fork", "mem",
+        "crash", "pread", "memcpy",
+    )
+    repeat: int = 3
+    count: bool = False
+    """Let the guest's clock count instructions."""
+
+    def scenarios(self) -> list[Scenario]:
+        """One series by size, one by threads, and one by layout, each with the rest kept small."""
+        few = 10 if 10 in self.threads else self.threads[0]
+        small = min(self.sizes)
+        middle = 256 << 20 if 256 << 20 in self.sizes else small
+        first, *others = self.layouts
+        series = [Scenario(size, first, few) for size in self.sizes]
+        series += [Scenario(small, first, threads) for threads in self.threads]
+        series += [Scenario(middle, layout, few) for layout in others]
+        return list(dict.fromkeys(series))
+
+    def memory(self) -> str:
+        """For the largest target, its core, and a copy of either."""
+        threads_kib = max(self.threads) * 64
+        return f"{(3 * max(self.sizes) >> 20) + (threads_kib >> 10) + 1024}M"
+
+
+_SHORT = Plan(
+    sizes=(64 << 20,), threads=(20,), layouts=("dense",), repeat=1,
+    dumpers=("hold", "snapshot", "gcore", "fork", "mem"),
+)
+
+
+def size(text: str) -> int:
+    """Bytes of a number with K, M or G behind it."""
+    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper(), 1)
+    return int(text if factor == 1 else text[:-1]) * factor
+
+
+def plan_of(
+    short: bool, sizes: str, threads: str, layouts: str, dumpers: str, repeat: int, count: bool
+) -> Plan:
+    """The plan that the words of the command line ask for; what is empty is as usual."""
+    plan = _SHORT if short else Plan()
+    if sizes or threads:
+        plan = replace(plan, layouts=("dense",))
+    if sizes:
+        plan = replace(plan, sizes=tuple(map(size, sizes.split())))
+    if threads:
+        plan = replace(plan, threads=tuple(map(int, threads.split())))
+    if layouts:
+        plan = replace(plan, layouts=tuple(layouts.split()))
+    if dumpers:
+        plan = replace(plan, dumpers=tuple(dumpers.split()))
+    return replace(plan, repeat=repeat or plan.repeat, count=count)
+
+
+def run(name: str, plan: Plan, commit: str) -> int:
+    """Measures on a kernel, and leaves tables and plots; returns the exit status."""
+    kernel = trees.get(name)
+    outcome = _measure(kernel, module.build(kernel), plan, _OUTPUT, commit, follow=True)
+    print((_OUTPUT / "report.md").read_text(encoding="utf-8"))
+    if outcome.verdict is not Verdict.OK:
+        raise LabError(str(outcome))
+    must([_FOLDER / "plot", _OUTPUT / "bench.json", _OUTPUT], LOGS / "plot.log", "no plots")
+    say(f"tables, plots, and every run (bench.json) are in {shown(_OUTPUT)}")
+    return 0
+
+
+def check(kernel: Kernel, livecore: Path, report: Report) -> None:
+    """The short form, in make check: it tells the ratios, and fails only where nothing came out."""
+    test = f"{NAME}/{kernel.name}"
+    output = BUILD / "results" / kernel.name / "bench"
+    say(f"{kernel.name}: a short benchmark in a guest")
+    outcome = _measure(kernel, livecore, _SHORT, output, "", follow=False)
+    if outcome.verdict is Verdict.OK:
+        report.add(test, Result.PASSED)
+        for line in _called("report", "--ratios", output / "bench.json").splitlines():
+            report.note(line)
+    elif outcome.verdict is Verdict.FAILED:
+        report.add(test, Result.FAILED, f"{outcome}: {outcome.stdout().strip()[-300:]}")
+    else:
+        report.add(test, of_guest(outcome.verdict), str(outcome))
+
+
+def _measure(
+    kernel: Kernel, livecore: Path, plan: Plan, output: Path, commit: str, follow: bool
+) -> Outcome:
+    programs = BUILD / "bench/programs"
+    with cache.locked(BUILD / ".bench.lock"):
+        must(
+            ["make", "-s", "-C", _FOLDER, f"OUT={programs}"], LOGS / "bench-build.log",
+            "the benchmark does not build",
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    runs = output / "runs.jsonl"
+    runs.unlink(missing_ok=True)
+    task = output / "plan.json"
+    task.write_text(json.dumps({
+        "programs": str(programs),
+        "scenarios": [asdict(scenario) for scenario in plan.scenarios()],
+        "dumpers": plan.dumpers,
+        "repeat": plan.repeat,
+        # Where there is one run only, the first time must do.
+        "warm": [dumper for dumper in plan.dumpers if dumper in _OUTSIDE and plan.repeat > 1],
+    }), encoding="utf-8")
+    emulated = not kvm.works(kernel)
+    guest = Guest(
+        kernel, memory=plan.memory(), module=livecore,
+        machine_arguments=(*(_EMULATED if emulated else ()), *(_COUNTED if plan.count else ())),
+    )
+    short = plan.repeat * len(plan.scenarios()) * len(plan.dumpers) <= len(_SHORT.dumpers)
+    outcome = guest.run(
+        f"{_FOLDER / 'driver'} {task} {runs}", LOGS / f"bench-{kernel.name}",
+        _SHORT_TIMEOUT_S if short else None, follow,
+    )
+    measured = runs.read_text(encoding="utf-8") if runs.exists() else ""
+    (output / "bench.json").write_text(json.dumps({
+        "kernel": kernel.release,
+        "commit": commit,
+        "accelerator": "TCG (emulated)" if emulated else "KVM",
+        "cpus": guest.cpus,
+        "memory": guest.memory,
+        "machine": guest.machine_arguments,
+        "host_cpu": _host_cpu(),
+        "counts_instructions": plan.count,
+        "tools": _versions(),
+        "runs": [json.loads(line) for line in measured.splitlines()],
+    }, indent=1) + "\n", encoding="utf-8")
+    (output / "report.md").write_text(_called("report", output / "bench.json"), encoding="utf-8")
+    return outcome
+
+
+def _called(program: str, *arguments: str | Path) -> str:
+    done = subprocess.run(
+        [_FOLDER / program, *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LabError(f"tools/bench/{program}: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def _versions() -> dict[str, str]:
+    command = ["dpkg-query", "--show", "--showformat=${Package} ${Version}\\n", *_PACKAGES]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return dict(line.split() for line in said.splitlines() if len(line.split()) == 2)
+
+
+def _host_cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return ""
