@@ -9,7 +9,7 @@ use crate::{
     sys::{
         core_file,
         pident::{self, Pident, PidentHook, Procfs},
-        registers, symbols,
+        registers, snapshot, symbols,
     },
 };
 use kernel::prelude::*;
@@ -26,6 +26,9 @@ impl Attachment {
         check_layouts()?;
         symbols::bind_task_work_cancel()?;
         registers::bind_views()?;
+        if snapshot::bind().is_err() {
+            pr_warn!("no snapshots on this kernel: kernel.livecore_mode stays 0\n");
+        }
         let procfs = Procfs {
             table: symbols::resolve(c"tgid_base_stuff")?,
             lookup: symbols::resolve(c"proc_pident_lookup")?,

@@ -41,6 +41,7 @@ struct LivecoreModule {
     _sysctls: registry::Sysctls,
     _probes: registry::Probes,
     _watchdog: registry::Watchdog,
+    _oom_notifier: registry::OomNotifier,
     _registry: registry::Registry,
     _workqueue: sys::workqueue::Registration,
 }
@@ -50,6 +51,7 @@ impl kernel::Module for LivecoreModule {
         let workqueue = sys::workqueue::Registration::new()?;
         let storage = registry::Registry;
         let watchdog = registry::Watchdog::new();
+        let oom_notifier = registry::OomNotifier::new()?;
         let probes = registry::Probes::new()?;
         let attachment = attach::Attachment::new()?;
         // Last, since the gate is closed until then: nothing is open should loading fail.
@@ -59,6 +61,7 @@ impl kernel::Module for LivecoreModule {
             _sysctls: sysctls,
             _probes: probes,
             _watchdog: watchdog,
+            _oom_notifier: oom_notifier,
             _registry: storage,
             _workqueue: workqueue,
         })

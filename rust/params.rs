@@ -5,7 +5,7 @@
 use crate::{
     elf::filter::Filter,
     sys::{
-        errno,
+        errno, snapshot,
         sysctl::{Knob, Registration, Watcher},
         uapi,
     },
@@ -13,6 +13,7 @@ use crate::{
 use kernel::prelude::*;
 
 static ENABLE: Knob = Knob::new(c"livecore_enable", 0, 0, 3);
+static MODE: Knob = Knob::new(c"livecore_mode", 0, 0, 1);
 static CONTENTS: Knob = Knob::new(c"livecore_contents", 2, 0, 2);
 static BLOCKED: Knob = Knob::new(c"livecore_blocked", 1, 0, 1);
 static FILTER_MASK: Knob = Knob::new(c"livecore_filter_mask", Filter::ALL, 0, Filter::ALL);
@@ -20,8 +21,9 @@ static TIMEOUT_MS: Knob = Knob::new(c"livecore_timeout_ms", 1_000, 0, 60_000);
 static STALL_MS: Knob = Knob::new(c"livecore_stall_ms", 30_000, 1_000, 3_600_000);
 static MAX_DUMPS: Knob = Knob::new(c"livecore_max_dumps", 16, 1, 65_536);
 
-static KNOBS: [&Knob; 7] = [
+static KNOBS: [&Knob; 8] = [
     &ENABLE,
+    &MODE,
     &CONTENTS,
     &BLOCKED,
     &FILTER_MASK,
@@ -64,6 +66,46 @@ impl Gate {
     }
 }
 
+/// For how long the process is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Until close.
+    Hold,
+    /// Until its memory is copied, copy-on-write.
+    Snapshot,
+}
+
+impl Mode {
+    fn from_u32(value: u32) -> Self {
+        match value {
+            uapi::LIVECORE_MODE_SNAPSHOT => Self::Snapshot,
+            _ => Self::Hold,
+        }
+    }
+
+    /// `LIVECORE_MODE_*`.
+    pub(crate) fn to_u32(self) -> u32 {
+        match self {
+            Self::Hold => uapi::LIVECORE_MODE_HOLD,
+            Self::Snapshot => uapi::LIVECORE_MODE_SNAPSHOT,
+        }
+    }
+
+    /// `EOPNOTSUPP` for a snapshot where there are none.
+    fn check(self, snapshots: bool) -> Result<Self> {
+        if self == Self::Snapshot && !snapshots {
+            return Err(errno::eopnotsupp());
+        }
+        Ok(self)
+    }
+}
+
+/// Are the sysctls such as this kernel can do?
+pub(crate) fn check() -> Result {
+    let mode = Mode::from_u32(MODE.get());
+    mode.check(snapshot::is_available()).map(|_| ())
+}
+
 /// What of the process is in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contents {
@@ -98,6 +140,7 @@ impl Contents {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) gate: Gate,
+    pub(crate) mode: Mode,
     pub(crate) contents: Contents,
     /// Are threads that sleep in the kernel read in place, or waited for?
     pub(crate) in_place: bool,
@@ -119,6 +162,7 @@ impl Config {
         let filter_mask = FILTER_MASK.get();
         Self {
             gate: Gate::from_sysctl(ENABLE.get()),
+            mode: Mode::from_u32(MODE.get()),
             contents: Contents::from_u32(CONTENTS.get()),
             in_place: BLOCKED.get() != uapi::LIVECORE_BLOCKED_WAIT,
             filter_mask,
@@ -160,13 +204,13 @@ impl Config {
                 None => Ok(limit),
             }
         };
-        if asked.set & uapi::LIVECORE_SET_MODE != 0 {
-            match asked.mode {
-                uapi::LIVECORE_MODE_HOLD => (),
-                uapi::LIVECORE_MODE_SNAPSHOT => return Err(errno::eopnotsupp()),
-                _ => return Err(EINVAL),
+        let mode = match value(uapi::LIVECORE_SET_MODE, asked.mode, &MODE)?.map(Mode::from_u32) {
+            // For longer than the sysctl says.
+            Some(Mode::Hold) if Mode::from_u32(MODE.get()) != Mode::Hold && !privileged => {
+                return Err(EPERM)
             }
-        }
+            mode => mode,
+        };
         let contents = at_most(uapi::LIVECORE_SET_CONTENTS, asked.contents, &CONTENTS)?;
         // In place, open returns sooner; the process stands still no longer for it.
         let blocked = value(uapi::LIVECORE_SET_BLOCKED, asked.blocked, &BLOCKED)?;
@@ -178,6 +222,9 @@ impl Config {
         let current = Self::current();
         let filter_mask = mask.unwrap_or(current.filter_mask);
         Ok(Self {
+            mode: mode
+                .unwrap_or(current.mode)
+                .check(snapshot::is_available())?,
             contents: Contents::from_u32(contents),
             in_place: blocked.map_or(current.in_place, |blocked| {
                 blocked != uapi::LIVECORE_BLOCKED_WAIT
@@ -210,6 +257,16 @@ pub(crate) fn register<W: Watcher>() -> Result<Registration<W>> {
 #[kernel::prelude::kunit_tests(livecore_params)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_are_refused_where_there_are_none() {
+        assert!(Mode::Hold.check(false).is_ok());
+        assert!(Mode::Hold.check(true).is_ok());
+        assert!(Mode::Snapshot.check(true).is_ok());
+        assert!(Mode::Snapshot
+            .check(false)
+            .is_err_and(|error| error == errno::eopnotsupp()));
+    }
 
     #[test]
     fn the_gate_opens_by_degrees() {

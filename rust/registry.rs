@@ -7,15 +7,15 @@
 //! ended, nothing is allocated, freed or waited for.
 
 use crate::{
-    params::{Config, Gate},
+    params::{self, Config, Gate},
     sys::{
         errno,
         registry_lock::RegistryLocked,
-        sysctl,
+        snapshot as sys_snapshot, sysctl,
         task::{MmId, ProcessId},
         tracepoints, watchdog,
     },
-    target::{hold::Hold, lifecycle::EndReason},
+    target::{hold::Hold, lifecycle::EndReason, snapshot::Snapshot},
 };
 use core::ops::Deref;
 use kernel::{
@@ -23,7 +23,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{ordering, Atomic},
-        Arc,
+        Arc, SetOnce,
     },
     task::{Kuid, Task},
     time::{Instant, Monotonic},
@@ -43,6 +43,8 @@ pub(crate) struct Dump {
     progress_ms: Atomic<u32>,
     /// The image's size, in bytes, once there is an image.
     size: Atomic<u64>,
+    /// The copy of the memory, once there is one.
+    pub(crate) snapshot: SetOnce<Snapshot>,
 }
 
 impl Dump {
@@ -56,6 +58,7 @@ impl Dump {
             started: Instant::now(),
             progress_ms: Atomic::new(0),
             size: Atomic::new(0),
+            snapshot: SetOnce::new(),
         }
     }
 
@@ -75,11 +78,27 @@ impl Dump {
     }
 
     fn is_stalled(&self) -> bool {
-        if !self.hold.holds() {
-            return false;
-        }
         let progress = self.progress_ms.load(ordering::Relaxed);
         self.age_ms().saturating_sub(progress) >= self.config.stall_ms
+    }
+
+    /// Why it has to end now, if it has.
+    fn is_due(&self) -> Option<EndReason> {
+        if self.hold.holds() {
+            return self.is_stalled().then_some(EndReason::Stalled);
+        }
+        let snapshot = self.snapshot.as_ref().filter(|_| self.hold.is_snapshot())?;
+        if snapshot.is_in_the_way() {
+            return Some(EndReason::NoMemory);
+        }
+        (snapshot.is_orphan() && self.is_stalled()).then_some(EndReason::TargetGone)
+    }
+
+    /// Ends it; what was copied goes. Returns about how many pages. Any context.
+    fn end(&self, reason: EndReason) -> usize {
+        self.hold.end(reason);
+        // Afterwards, so that readers find the reason first.
+        self.snapshot.as_ref().map_or(0, Snapshot::give_back)
     }
 
     fn lasts(&self) -> bool {
@@ -252,20 +271,36 @@ impl tracepoints::Probes for Observer {
 impl watchdog::Watched for Observer {
     fn tick() -> bool {
         let dumps = DUMPS.lock();
-        for dump in dumps.iter().filter(|dump| dump.is_stalled()) {
-            dump.hold.end(EndReason::Stalled);
+        for dump in dumps.iter() {
+            if let Some(reason) = dump.is_due() {
+                dump.end(reason);
+            }
         }
-        dumps.iter().any(|dump| dump.hold.holds())
+        dumps
+            .iter()
+            .any(|dump| dump.hold.holds() || dump.hold.is_snapshot())
+    }
+}
+
+impl sys_snapshot::Shrinks for Observer {
+    fn out_of_memory() -> usize {
+        let dumps = DUMPS.lock();
+        let snapshots = dumps.iter().filter(|dump| dump.hold.is_snapshot());
+        snapshots.fold(0, |pages, dump| {
+            pages.saturating_add(dump.end(EndReason::NoMemory))
+        })
     }
 }
 
 impl sysctl::Watcher for Observer {
-    fn written() {
+    fn written() -> Result {
+        params::check()?;
         if Config::current().gate == Gate::Closed {
             for dump in DUMPS.lock().iter() {
-                dump.hold.end(EndReason::GateClosed);
+                dump.end(EndReason::GateClosed);
             }
         }
+        Ok(())
     }
 }
 
@@ -274,6 +309,9 @@ pub(crate) type Sysctls = sysctl::Registration<Observer>;
 
 /// The probes, while they are registered.
 pub(crate) type Probes = tracepoints::Registration<Observer>;
+
+/// The notifier of system OOM, while it is registered.
+pub(crate) type OomNotifier = sys_snapshot::OomNotifier<Observer>;
 
 /// The watchdog, while it can be kicked.
 pub(crate) type Watchdog = watchdog::Registration<Observer>;

@@ -4,8 +4,11 @@
 
 use crate::{
     access::Target,
-    elf::layout::{Image, Region},
-    params::Config,
+    elf::{
+        filter::Filter,
+        layout::{Image, Region},
+    },
+    params::{Config, Mode},
     registry::{self, Dump, Registered},
     sys::{
         memory::{self as sys_memory, Mappings, UsedMm},
@@ -14,9 +17,10 @@ use crate::{
     },
     target::{
         hold::Hold,
-        image::{self, Preparation, Process},
+        image::{self, Memory, Moment, Preparation, Process},
         lifecycle::{EndReason, State},
         memory::{self, Counters, Kind},
+        snapshot::{self, Fallback, Snapshot},
     },
 };
 use kernel::{
@@ -56,18 +60,41 @@ impl Session {
         let registered = Registered::new(dump, target.privileged)?;
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.
-        let mappings = list_mappings(&registered, mm, None)?;
-        let preparation = Preparation::new(&hold, mm, &mappings, &config)?;
-        drop(mappings);
-        let since = Instant::now();
-        hold.take(task, since, config.timeout_ms)?;
-        let mappings = list_mappings(&registered, mm, Some(since))?;
+        let mut mappings = list_mappings(&registered, mm, None)?;
         let process = Process {
             mm,
             task,
             root: root.as_ref().map_or(&[], |root| root),
         };
-        let (image, info) = image::make(&hold, &process, preparation, &mappings, &config)?;
+        let mut preparation = Preparation::new(&hold, &process, &mappings, &config)?;
+        let room = match config.mode {
+            Mode::Snapshot => Some(snapshot::Preparation::new()?),
+            Mode::Hold => None,
+        };
+        let since = Instant::now();
+        hold.take(task, since, config.timeout_ms)?;
+        if !are_same(&registered, mm, &mappings, since)? {
+            mappings = list_mappings(&registered, mm, Some(since))?;
+            preparation.mappings_changed();
+        }
+        let moment = Moment::seal(&hold, &process, &config)?;
+        let memory = match room {
+            Some(room) => copy(&registered, room, &process, &mappings, moment.filter())?,
+            None => Memory {
+                mm,
+                mode: Mode::Hold,
+                fallback: 0,
+            },
+        };
+        let (image, info) = image::make(
+            &hold,
+            &process,
+            preparation,
+            &mappings,
+            &config,
+            moment,
+            &memory,
+        )?;
         registered.complete(image.size());
         Ok(Self {
             registered,
@@ -108,8 +135,14 @@ impl Session {
         if task::fatal_signal_pending() {
             return Err(EINTR);
         }
-        // Nobody may be parked who would notice that the process is gone, or another.
-        UsedMm::get(&self.mm).inspect_err(|_| hold.end(EndReason::TargetGone))
+        let snapshot = self.registered.snapshot.as_ref();
+        let mm = snapshot.map_or::<&Mm, _>(&self.mm, Snapshot::mm);
+        UsedMm::get(mm).or_else(|_| {
+            // Nobody may be parked who would notice that the process is gone, or another.
+            hold.end(EndReason::TargetGone);
+            hold.check().map_err(EndReason::errno)?;
+            Err(ESRCH)
+        })
     }
 
     fn read_some(&self, position: u64, to: &mut IovIterDest<'_>) -> Result<usize> {
@@ -180,6 +213,7 @@ impl Session {
         let moved = hold.moved();
         let (state, error) = match hold.state() {
             State::Holding | State::Held => (uapi::LIVECORE_STATE_HELD, 0),
+            State::Snapshot => (uapi::LIVECORE_STATE_SNAPSHOT, 0),
             State::Released => (uapi::LIVECORE_STATE_RELEASED, 0),
             State::Ended(reason) => (uapi::LIVECORE_STATE_ENDED, reason.errno().to_errno()),
         };
@@ -203,13 +237,47 @@ impl Session {
     }
 }
 
-/// Lists the mappings of a process. `mmap_lock` is tried, not waited for, since a sleeper may
-/// hold it that waits for a parked thread: `ETIMEDOUT` where it stays taken until the timeout
-/// has passed since `since`. Before anything is held the watchdog alone ends the tries.
-fn list_mappings(dump: &Dump, mm: &Mm, since: Option<Instant<Monotonic>>) -> Result<Mappings> {
+/// Copies the memory, if that does no harm, and lets the threads go; else they stay held, and
+/// it is told why.
+fn copy<'a>(
+    dump: &'a Dump,
+    room: snapshot::Preparation,
+    process: &Process<'a>,
+    mappings: &Mappings,
+    filter: Filter,
+) -> Result<Memory<'a>> {
+    let Process { mm, task, .. } = *process;
+    match room.copy(mm, task, mappings, filter, dump.config.contents)? {
+        Ok(snapshot) => {
+            dump.snapshot.populate(snapshot);
+            // It may have taken longer than the threads were held.
+            dump.hold.copied()?;
+            Ok(Memory {
+                mm: dump.snapshot.as_ref().map_or(mm, Snapshot::mm),
+                mode: Mode::Snapshot,
+                fallback: 0,
+            })
+        }
+        Err(Fallback(fallback)) => Ok(Memory {
+            mm,
+            mode: Mode::Hold,
+            fallback,
+        }),
+    }
+}
+
+/// Tries what wants `mmap_lock`, and fails with `EAGAIN` where it is taken. It is not waited
+/// for, since a sleeper may hold it that waits for a parked thread: `ETIMEDOUT` where it stays
+/// taken until the timeout has passed since `since`. Before anything is held the watchdog
+/// alone ends the tries.
+fn try_until<T>(
+    dump: &Dump,
+    since: Option<Instant<Monotonic>>,
+    mut attempt: impl FnMut() -> Result<T>,
+) -> Result<T> {
     let timeout = Delta::from_millis(i64::from(dump.config.timeout_ms));
     loop {
-        match Mappings::list(&UsedMm::get(mm)?) {
+        match attempt() {
             Err(error) if error == EAGAIN => (),
             result => return result,
         }
@@ -222,4 +290,17 @@ fn list_mappings(dump: &Dump, mm: &Mm, since: Option<Instant<Monotonic>>) -> Res
         }
         fsleep(RETRY);
     }
+}
+
+/// Lists the mappings of a process.
+fn list_mappings(dump: &Dump, mm: &Mm, since: Option<Instant<Monotonic>>) -> Result<Mappings> {
+    try_until(dump, since, || Mappings::list(&UsedMm::get(mm)?))
+}
+
+/// Are these still the mappings of the process, which is held?
+fn are_same(dump: &Dump, mm: &Mm, mappings: &Mappings, since: Instant<Monotonic>) -> Result<bool> {
+    let to_copy = dump.config.mode == Mode::Snapshot;
+    try_until(dump, Some(since), || {
+        mappings.are_those_of(&UsedMm::get(mm)?, to_copy)
+    })
 }

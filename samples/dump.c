@@ -73,6 +73,8 @@ static void report(const struct livecore_info *info)
 	       info->caller, info->moved);
 	printf("all held after %llu us, held for %llu us\n", info->hold_ns / 1000,
 	       info->held_ns / 1000);
+	if (info->fallback)
+		printf("held until the end: no snapshot, for %#x\n", info->fallback);
 	printf("image: %llu bytes; read %llu, of these %llu never touched; %llu unreadable pages\n",
 	       info->image_size, info->read_bytes, info->hole_bytes, info->unreadable_pages);
 }

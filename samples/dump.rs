@@ -61,6 +61,8 @@ mod uapi {
         pub read_bytes: u64,
         pub hole_bytes: u64,
         pub unreadable_pages: u64,
+        pub fallback: u32,
+        pub reserved: u32,
     }
 }
 
@@ -139,6 +141,9 @@ fn report(info: &uapi::Info) {
         info.hold_ns / 1000,
         info.held_ns / 1000,
     );
+    if info.fallback != 0 {
+        println!("held until the end: no snapshot, for {:#x}", info.fallback);
+    }
     println!(
         "image: {} bytes; read {}, of these {} never touched; {} unreadable pages",
         info.image_size, info.read_bytes, info.hole_bytes, info.unreadable_pages,

@@ -133,8 +133,9 @@ int main(int argc, char **argv)
 	    note->thread_size < sizeof(struct livecore_note_thread) ||
 	    note->thread_count > room / note->thread_size)
 		errx(1, "sizes that cannot be");
-	printf("%u threads, contents %u, filter %#x, held at %llu.%09llu after %llu us\n",
-	       note->thread_count, note->contents, note->filter,
+	printf("%s of %u threads, contents %u, filter %#x, held at %llu.%09llu after %llu us\n",
+	       note->mode == LIVECORE_MODE_SNAPSHOT ? "snapshot" : "dump", note->thread_count,
+	       note->contents, note->filter,
 	       (unsigned long long)note->time_ns / 1000000000,
 	       (unsigned long long)note->time_ns % 1000000000,
 	       (unsigned long long)note->hold_ns / 1000);
@@ -144,6 +145,10 @@ int main(int argc, char **argv)
 		printf("not exact: another process shares the memory\n");
 	if (note->inexact & LIVECORE_INEXACT_WORKERS)
 		printf("not exact: workers of the kernel went on\n");
+	if (note->inexact & LIVECORE_INEXACT_SHARED_MEMORY)
+		printf("not exact: shared memory is as of reading\n");
+	if (note->fallback)
+		printf("held until the end: no snapshot, for %#x\n", note->fallback);
 	for (__u32 i = 0; i < note->thread_count; i++)
 		print_thread((const void *)(bytes + note->header_size +
 					    (size_t)i * note->thread_size));

@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/livecore.h>
 #include <linux/mm_types.h>
+#include <linux/notifier.h>
 #include <linux/sched.h>
 #include <linux/task_work.h>
 #include <linux/uio.h>
@@ -159,6 +160,12 @@ long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
 #define LIVECORE_MAP_HUGETLB		0x0400
 #define LIVECORE_MAP_DAX		0x0800
 #define LIVECORE_MAP_SPECIAL		0x1000 /* vdso and the like: always dumped */
+/* What fork() does not copy, or not without harm. */
+#define LIVECORE_MAP_DONTCOPY		0x2000
+#define LIVECORE_MAP_WIPEONFORK		0x4000
+#define LIVECORE_MAP_USERFAULTFD	0x8000
+#define LIVECORE_MAP_SYSV		0x10000
+#define LIVECORE_MAP_COUNTED		0x20000 /* its driver counts who maps it */
 
 struct livecore_mapping {
 	unsigned long start;
@@ -169,6 +176,8 @@ struct livecore_mapping {
 };
 
 long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsigned long max);
+int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *list,
+			   unsigned long count, bool alone);
 unsigned long livecore_mm_map_count(struct mm_struct *mm);
 unsigned long livecore_mm_dump_filter(struct mm_struct *mm);
 void livecore_mm_args(struct mm_struct *mm, unsigned long *start, unsigned long *end);
@@ -225,6 +234,17 @@ unsigned long livecore_file_hole(struct vm_area_struct *vma, unsigned long addr,
 				 unsigned long end);
 long livecore_file_pages(struct file *file, unsigned long index, unsigned int count,
 			 struct page **pages);
+
+/* snapshot.c */
+void livecore_set_mm_copy(const unsigned long addresses[4]);
+struct mm_struct *livecore_mm_alloc(void);
+int livecore_mm_copy(struct mm_struct *mm, struct mm_struct *old);
+void livecore_mm_copy_put(struct mm_struct *mm);
+unsigned long livecore_mm_anon_pages(struct mm_struct *mm);
+bool livecore_mm_has_users(struct mm_struct *mm);
+unsigned long livecore_memcg_margin(struct task_struct *task);
+int livecore_oom_register(notifier_fn_t call);
+void livecore_oom_unregister(void);
 
 /* tracepoints.c */
 void livecore_tracepoint_synchronize(void);

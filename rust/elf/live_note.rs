@@ -58,7 +58,7 @@ pub(crate) fn write<'a>(
             note.mode,
             note.contents,
             note.filter,
-            note.reserved,
+            note.fallback,
         ] {
             w.u32(word)?;
         }

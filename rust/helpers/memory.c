@@ -7,9 +7,22 @@
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched/coredump.h>
+#include <linux/shmem_fs.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
+#include <linux/userfaultfd_k.h>
 #include <livecore/helpers.h>
+
+/*
+ * A System V segment, whose attachments a copy would count up: it is known by
+ * the name that newseg(), ipc/shm.c, gives it. That another file of tmpfs or
+ * hugetlbfs may have such a name does no harm.
+ */
+static bool is_sysv(const struct file *file)
+{
+	return !strncmp(file->f_path.dentry->d_name.name, "SYSV", 4) &&
+	       (shmem_mapping(file->f_mapping) || is_file_hugepages(file));
+}
 
 static unsigned int file_traits(const struct file *file)
 {
@@ -20,6 +33,8 @@ static unsigned int file_traits(const struct file *file)
 		traits |= LIVECORE_MAP_UNLINKED;
 	if (READ_ONCE(inode->i_mode) & 0111)
 		traits |= LIVECORE_MAP_EXEC_FILE;
+	if (is_sysv(file))
+		traits |= LIVECORE_MAP_SYSV;
 	return traits;
 }
 
@@ -33,6 +48,8 @@ static unsigned int vma_traits(struct vm_area_struct *vma)
 		{ VM_SHARED,	LIVECORE_MAP_SHARED },
 		{ VM_DONTDUMP,	LIVECORE_MAP_DONTDUMP },
 		{ VM_IO,	LIVECORE_MAP_IO },
+		{ VM_DONTCOPY,	LIVECORE_MAP_DONTCOPY },
+		{ VM_WIPEONFORK, LIVECORE_MAP_WIPEONFORK },
 	};
 	unsigned int i, traits = 0;
 
@@ -45,12 +62,29 @@ static unsigned int vma_traits(struct vm_area_struct *vma)
 		traits |= file_traits(vma->vm_file);
 	if (is_vm_hugetlb_page(vma))
 		traits |= LIVECORE_MAP_HUGETLB;
+	if (userfaultfd_armed(vma))
+		traits |= LIVECORE_MAP_USERFAULTFD;
+	/* That of a System V segment, or of a device's memory; hugetlb's harms nobody. */
+	if (vma->vm_ops && vma->vm_ops->open && !is_vm_hugetlb_page(vma))
+		traits |= LIVECORE_MAP_COUNTED;
 	if (vma_is_dax(vma))
 		traits |= LIVECORE_MAP_DAX;
 	/* special_mapping_name() and gate_vma_name() may be called so. */
 	if (vma->vm_ops && vma->vm_ops->name && vma->vm_ops->name(vma))
 		traits |= LIVECORE_MAP_SPECIAL;
 	return traits;
+}
+
+/* As it is now; the file without a reference. Under mmap_lock. */
+static struct livecore_mapping mapping_of(struct vm_area_struct *vma)
+{
+	return (struct livecore_mapping) {
+		.start = vma->vm_start,
+		.end = vma->vm_end,
+		.pgoff = vma->vm_pgoff,
+		.file = vma->vm_file,
+		.traits = vma_traits(vma),
+	};
 }
 
 /**
@@ -81,17 +115,55 @@ long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsig
 	for_each_vma(vmi, vma) {
 		if (WARN_ON_ONCE(count == max))
 			break;
-		out[count++] = (struct livecore_mapping) {
-			.start = vma->vm_start,
-			.end = vma->vm_end,
-			.pgoff = vma->vm_pgoff,
-			.file = vma->vm_file ? get_file(vma->vm_file) : NULL,
-			.traits = vma_traits(vma),
-		};
+		out[count] = mapping_of(vma);
+		if (out[count].file)
+			get_file(out[count].file);
+		count++;
 	}
 unlock:
 	mmap_read_unlock(mm);
 	return count;
+}
+
+/**
+ * livecore_mappings_same() - Are the mappings still those of a list?
+ * @mm: the memory, with a reference on mm_users
+ * @list: what livecore_mappings() wrote, its files referenced
+ * @count: how many it has
+ * @alone: try for mmap_lock as who copies the memory takes it
+ *
+ * Return: 1 if they are, 0 if not, -EAGAIN if mmap_lock was taken.
+ */
+int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *list,
+			   unsigned long count, bool alone)
+{
+	struct livecore_mapping now;
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	unsigned long at = 0;
+	int same = 0;
+
+	/* Nothing is written: those who look without the lock need not know. */
+	if (!(alone ? down_write_trylock(&mm->mmap_lock) : mmap_read_trylock(mm)))
+		return -EAGAIN;
+	if (mm->map_count != count)
+		goto unlock;
+	vma_iter_init(&vmi, mm, 0);
+	for_each_vma(vmi, vma) {
+		now = mapping_of(vma);
+		if (at == count || now.start != list[at].start || now.end != list[at].end ||
+		    now.pgoff != list[at].pgoff || now.file != list[at].file ||
+		    now.traits != list[at].traits)
+			goto unlock;
+		at++;
+	}
+	same = at == count;
+unlock:
+	if (alone)
+		up_write(&mm->mmap_lock);
+	else
+		mmap_read_unlock(mm);
+	return same;
 }
 
 /* About how many mappings there are. */

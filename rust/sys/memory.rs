@@ -99,6 +99,19 @@ impl Mappings {
         }
     }
 
+    /// Are they still the same, flags included? `EAGAIN` as above, or, if somebody will copy
+    /// the memory, where anybody has the lock at all.
+    pub(crate) fn are_those_of(&self, mm: &UsedMm, to_copy: bool) -> Result<bool> {
+        // SAFETY: The mm is in use; the list is as long as stated, its files are referenced.
+        match unsafe {
+            ffi::livecore_mappings_same(mm.as_raw(), self.0.as_ptr(), self.0.len(), to_copy)
+        } {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(EAGAIN),
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Mapping<'_>> {
         self.0.iter().map(Mapping)
     }
@@ -151,6 +164,30 @@ impl Mapping<'_> {
 
     pub(crate) fn executable(&self) -> bool {
         self.has(ffi::LIVECORE_MAP_EXEC)
+    }
+
+    /// Does a userfaultfd watch it?
+    pub(crate) fn has_userfaultfd(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_USERFAULTFD)
+    }
+
+    /// Is it a System V segment?
+    pub(crate) fn is_sysv(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_SYSV)
+    }
+
+    /// Does its driver count who maps it?
+    pub(crate) fn is_counted(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_COUNTED)
+    }
+
+    /// Does fork() leave it out, or give the child zeros?
+    pub(crate) fn is_not_copied(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_DONTCOPY)
+    }
+
+    pub(crate) fn is_wiped(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_WIPEONFORK)
     }
 
     /// Tells this mapping from another that takes its place.

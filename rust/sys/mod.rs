@@ -17,6 +17,7 @@ pub(crate) mod park;
 pub(crate) mod pident;
 pub(crate) mod registers;
 pub(crate) mod registry_lock;
+pub(crate) mod snapshot;
 pub(crate) mod symbols;
 pub(crate) mod sysctl;
 pub(crate) mod task;

@@ -41,8 +41,9 @@ impl Knob {
 
 /// Who is told.
 pub(crate) trait Watcher: 'static {
-    /// One of the values was written. Process context.
-    fn written();
+    /// One of the values was written; it gets its former one where this fails. Process
+    /// context.
+    fn written() -> Result;
 }
 
 /// The knobs, while they are in `/proc/sys/kernel`.
@@ -107,10 +108,19 @@ unsafe extern "C" fn write<W: Watcher>(
     lenp: *mut usize,
     ppos: *mut bindings::loff_t,
 ) -> c_int {
+    // SAFETY: The entry is one of ours: its data is a knob's value, which is static.
+    let value = unsafe { Atomic::<u32>::from_ptr((*table).data.cast()) };
+    let former = value.load(ordering::Relaxed);
     // SAFETY: The arguments are passed through; the entry has a u32 and two bounds.
     let result = unsafe { bindings::proc_douintvec_minmax(table, write, buffer, lenp, ppos) };
-    if write != 0 && result == 0 {
-        W::written();
+    if write == 0 || result != 0 {
+        return result;
     }
-    result
+    match W::written() {
+        Ok(()) => 0,
+        Err(error) => {
+            value.store(former, ordering::Relaxed);
+            error.to_errno()
+        }
+    }
 }

@@ -381,6 +381,21 @@ impl Hold {
         self.check().map_err(EndReason::errno)
     }
 
+    /// The memory is copied: lets the threads go, if they were held until now; else the
+    /// reason's errno.
+    pub(crate) fn copied(&self) -> Result {
+        if self.lifecycle.copied() {
+            self.ended();
+            self.let_go();
+        }
+        self.check().map_err(EndReason::errno)
+    }
+
+    /// Is it a copy of the memory that is read?
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.lifecycle.state() == State::Snapshot
+    }
+
     /// Takes the time, once.
     fn ended(&self) {
         if let Some(since) = self.since.as_ref() {

@@ -19,12 +19,12 @@ use crate::{
         notes::{self, FileMapping, Ids, ProcessStatus, ThreadStatus},
         Class, Writer,
     },
-    params::{Config, Contents},
+    params::{Config, Contents, Mode},
     sys::{
         clock, errno,
         memory::{self as sys_memory, Mapping, Mappings, UsedMm},
         registers::{self, RegisterLayout, Registers},
-        task::{self, ThreadInfo},
+        task::{self, ProcessInfo, ThreadInfo},
         uapi,
     },
 };
@@ -52,11 +52,19 @@ pub(crate) struct Preparation {
     elf_mappings: KVVec<(u64, u64, usize)>,
     /// Where not all is dumped.
     stacks: Option<Stacks>,
+    /// The note `NT_FILE`, for as long as the mappings are the same.
+    files: Option<KVVec<u8>>,
 }
 
 impl Preparation {
-    /// `mappings` are those of `mm` at the moment. Process context; may wait for I/O.
-    pub(crate) fn new(hold: &Hold, mm: &Mm, mappings: &Mappings, config: &Config) -> Result<Self> {
+    /// `mappings` are those of the process at the moment. Process context; may wait for I/O.
+    pub(crate) fn new(
+        hold: &Hold,
+        process: &Process<'_>,
+        mappings: &Mappings,
+        config: &Config,
+    ) -> Result<Self> {
+        let mm = process.mm;
         let used = UsedMm::get(mm)?;
         let (start, end) = sys_memory::args(mm);
         let size = usize::try_from(end.saturating_sub(start))?.min(notes::PSARGS_SIZE - 1);
@@ -86,7 +94,13 @@ impl Preparation {
             psargs,
             elf_mappings,
             stacks,
+            files: Some(files_note(hold, process, mappings)?),
         })
+    }
+
+    /// The mappings are others than those that this was made for.
+    pub(crate) fn mappings_changed(&mut self) {
+        self.files = None;
     }
 
     fn is_elf(&self, mapping: &Mapping<'_>) -> bool {
@@ -125,8 +139,7 @@ fn state_index(captured: Capture, state: u32) -> u8 {
     }
 }
 
-fn process_status(class: Class, task: &Task, captured: Capture, psargs: KVec<u8>) -> ProcessStatus {
-    let info = task::process_info(task, class == Class::Elf32);
+fn process_status(info: &ProcessInfo, captured: Capture, psargs: KVec<u8>) -> ProcessStatus {
     ProcessStatus {
         ids: ids(&info.ids),
         state: state_index(captured, info.state),
@@ -204,24 +217,25 @@ fn push_path(
     }
 }
 
-/// Writes `NT_FILE`; leaves it out, as the kernel does, where it would be too big.
-fn write_files(w: &mut Writer, hold: &Hold, mappings: &Mappings, root: &[u8]) -> Result {
+/// The note `NT_FILE`; nothing, as the kernel has it, where it would be too big.
+fn files_note(hold: &Hold, process: &Process<'_>, mappings: &Mappings) -> Result<KVVec<u8>> {
+    let mut w = Writer::new(hold.layout().class());
     let mut files = KVVec::new();
     let mut paths = KVVec::new();
     let mut buffer = KVVec::from_elem(0, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
     for mapping in mappings.iter() {
-        // The process makes the paths as long as it likes, and is held.
+        // The process makes the paths as long as it likes, and may be held.
         hold.check().map_err(EndReason::errno)?;
         if task::fatal_signal_pending() {
             return Err(EINTR);
         }
         let start = paths.len();
-        let found = match push_path(&mut paths, &mapping, root, &mut buffer) {
-            Err(error) if error == errno::enametoolong() => return Ok(()),
+        let found = match push_path(&mut paths, &mapping, process.root, &mut buffer) {
+            Err(error) if error == errno::enametoolong() => return Ok(w.into_bytes()),
             found => found?,
         };
         if paths.len() >= notes::FILE_NOTE_LIMIT {
-            return Ok(());
+            return Ok(w.into_bytes());
         }
         if found {
             let file = FileMapping {
@@ -233,7 +247,8 @@ fn write_files(w: &mut Writer, hold: &Hold, mappings: &Mappings, root: &[u8]) ->
             files.push(file, GFP_KERNEL_ACCOUNT)?;
         }
     }
-    notes::write_files(w, &files, &paths)
+    notes::write_files(&mut w, &files, &paths)?;
+    Ok(w.into_bytes())
 }
 
 fn segment(
@@ -336,40 +351,110 @@ fn how(captured: Capture) -> u32 {
     }
 }
 
+/// A thread at the instant that the image is of.
+struct SealedThread {
+    thread: Arc<HeldThread>,
+    how: Capture,
+    info: ThreadInfo,
+    registers: Registers,
+}
+
+/// What is known of a held process, and of nobody any more once it runs.
+pub(crate) struct Moment {
+    /// In the order of their notes.
+    threads: KVVec<SealedThread>,
+    leader: ProcessInfo,
+    filter: Filter,
+    /// `LIVECORE_INEXACT_*`
+    inexact: u32,
+    time_ns: u64,
+    hold_ns: u64,
+}
+
+impl Moment {
+    /// Fixes the registers: the hold is [`State::Held`] afterwards.
+    ///
+    /// [`State::Held`]: super::lifecycle::State::Held
+    pub(crate) fn seal(hold: &Hold, process: &Process<'_>, config: &Config) -> Result<Self> {
+        let mut threads = KVVec::new();
+        hold.seal(|thread, how, registers| {
+            let sealed = SealedThread {
+                thread: thread.clone(),
+                how,
+                info: task::thread_info(thread.task()),
+                registers,
+            };
+            Ok(threads.push(sealed, GFP_KERNEL_ACCOUNT)?)
+        })?;
+        // If there is none, nobody is left.
+        let first: &SealedThread = threads.first().ok_or(ESRCH)?;
+        let short_ids = hold.layout().class() == Class::Elf32;
+        let leader = task::process_info(first.thread.task(), short_ids);
+        let mut inexact = 0;
+        if task::mm_is_shared(process.mm, process.task) {
+            inexact |= uapi::LIVECORE_INEXACT_SHARED_MM;
+        }
+        if hold.has_workers() {
+            inexact |= uapi::LIVECORE_INEXACT_WORKERS;
+        }
+        Ok(Self {
+            threads,
+            leader,
+            // Somebody may set it meanwhile: the note tells what the segments go by.
+            filter: config.filter(sys_memory::dump_filter(process.mm)),
+            inexact,
+            time_ns: clock::real_time_ns(),
+            hold_ns: hold.held_ns(),
+        })
+    }
+
+    /// What of the memory is dumped.
+    pub(crate) fn filter(&self) -> Filter {
+        self.filter
+    }
+}
+
+/// Where the memory of an image is read.
+pub(crate) struct Memory<'a> {
+    pub(crate) mm: &'a Mm,
+    pub(crate) mode: Mode,
+    /// `LIVECORE_FALLBACK_*`
+    pub(crate) fallback: u32,
+}
+
 /// Writes the note `LIVECORE`, and tells what `LIVECORE_IOC_INFO` will of the threads.
 fn write_live_note(
     w: &mut Writer,
-    hold: &Hold,
-    process: &Process<'_>,
     config: &Config,
-    filter: Filter,
+    moment: &Moment,
+    memory: &Memory<'_>,
+    shares: bool,
     mut records: Records,
 ) -> Result<uapi::Info> {
     records.update();
-    let mut inexact = 0;
+    let mut inexact = moment.inexact;
     if !records.are_exact() {
         inexact |= uapi::LIVECORE_INEXACT_REGISTERS;
     }
-    if task::mm_is_shared(process.mm, process.task) {
-        inexact |= uapi::LIVECORE_INEXACT_SHARED_MM;
-    }
-    if hold.has_workers() {
-        inexact |= uapi::LIVECORE_INEXACT_WORKERS;
+    if memory.mode == Mode::Snapshot && shares {
+        inexact |= uapi::LIVECORE_INEXACT_SHARED_MEMORY;
     }
     let note = uapi::Note {
         thread_count: records.0.len() as u32,
         inexact,
-        mode: uapi::LIVECORE_MODE_HOLD,
+        mode: memory.mode.to_u32(),
         contents: config.contents.to_u32(),
-        filter: filter.bits(),
-        time_ns: clock::real_time_ns(),
-        hold_ns: hold.held_ns(),
+        filter: moment.filter.bits(),
+        fallback: memory.fallback,
+        time_ns: moment.time_ns,
+        hold_ns: moment.hold_ns,
         ..Default::default()
     };
     live_note::write(w, &note, records.0.iter().map(|(_, record)| record))?;
     Ok(uapi::Info {
         mode: note.mode,
         contents: note.contents,
+        fallback: note.fallback,
         threads: note.thread_count,
         parked: records.count(uapi::LIVECORE_THREAD_PARKED),
         in_place: records
@@ -383,45 +468,48 @@ fn write_live_note(
     })
 }
 
-/// Makes the image, and fixes the registers: the hold is [`State::Held`] afterwards. With it
-/// comes what can be told of the threads.
-///
-/// [`State::Held`]: super::lifecycle::State::Held
+/// Makes the image of a process as it was at a moment. With it comes what can be told of the
+/// threads.
 pub(crate) fn make(
     hold: &Hold,
     process: &Process<'_>,
     mut preparation: Preparation,
     mappings: &Mappings,
     config: &Config,
+    mut moment: Moment,
+    memory: &Memory<'_>,
 ) -> Result<(Image, uapi::Info)> {
-    let mm = process.mm;
     let layout = hold.layout();
     let class = layout.class();
     let mut w = Writer::new(class);
     let mut records = Records(KVVec::new());
     let mut stacks = preparation.stacks.take();
-    hold.seal(|thread, captured, registers| {
+    for sealed in core::mem::take(&mut moment.threads) {
+        let SealedThread {
+            thread,
+            how,
+            info,
+            registers,
+        } = sealed;
         if let Some(stacks) = &mut stacks {
-            stacks.add_thread(layout, thread.task(), &registers, &UsedMm::get(mm)?)?;
+            stacks.add_thread(layout, thread.task(), &registers, &UsedMm::get(memory.mm)?)?;
         }
-        let info = task::thread_info(thread.task());
         let is_first = records.0.is_empty();
-        records.push(thread, captured, &info, &registers, layout)?;
+        records.push(&thread, how, &info, &registers, layout)?;
         write_thread(&mut w, layout, &info, &registers, |w| {
             // The notes of the process come with the first thread.
             if !is_first {
                 return Ok(());
             }
             let psargs = core::mem::take(&mut preparation.psargs);
-            notes::write_prpsinfo(w, &process_status(class, thread.task(), captured, psargs))?;
+            notes::write_prpsinfo(w, &process_status(&moment.leader, how, psargs))?;
             notes::write_siginfo(w)?;
-            notes::write_auxv(w, sys_memory::auxv(mm).as_bytes())?;
-            write_files(w, hold, mappings, process.root)
-        })
-    })?;
-    if records.0.is_empty() {
-        // Nobody is left.
-        return Err(ESRCH);
+            notes::write_auxv(w, sys_memory::auxv(process.mm).as_bytes())?;
+            match preparation.files.take() {
+                Some(files) => w.bytes(&files),
+                None => w.bytes(&files_note(hold, process, mappings)?),
+            }
+        })?;
     }
     let mut features = KVec::new();
     for feature in registers::xsave_features() {
@@ -431,9 +519,11 @@ pub(crate) fn make(
         )?;
     }
     notes::write_xsave_layout(&mut w, &features)?;
-    // Somebody may set it meanwhile: the note tells what the segments go by.
-    let filter = config.filter(sys_memory::dump_filter(mm));
-    let info = write_live_note(&mut w, hold, process, config, filter, records)?;
+    let filter = moment.filter;
+    let shares = mappings.iter().any(|mapping| {
+        mapping.traits().shared && filter.dump_size(&mapping.traits()) != DumpSize::Nothing
+    });
+    let info = write_live_note(&mut w, config, &moment, memory, shares, records)?;
     let mut segments = KVVec::with_capacity(mappings.len(), GFP_KERNEL_ACCOUNT)?;
     let parts = stacks.map(|stacks| stacks.finish(mappings)).transpose()?;
     for mapping in mappings.iter() {

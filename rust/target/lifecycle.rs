@@ -3,8 +3,8 @@
 //! The states of a hold, and who may change them:
 //!
 //! ```text
-//! Holding ──► Held ──► Released
-//!    └──────────┴─────────┴──► Ended(reason)
+//! Holding ──► Held ──► Released | Snapshot
+//!    └──────────┴─────────────┴──► Ended(reason)
 //! ```
 //!
 //! The first reason stays. One word, changed by compare-and-exchange: the probe of
@@ -65,6 +65,8 @@ pub(crate) enum State {
     Held,
     /// The threads are free, as was asked for; the image can be read.
     Released,
+    /// The threads are free; what is read is a copy of their memory.
+    Snapshot,
     /// The threads are free, and nothing can be read.
     Ended(EndReason),
 }
@@ -80,18 +82,24 @@ impl State {
         (self == Self::Held).then_some(Self::Released)
     }
 
+    /// What comes next when the memory is copied.
+    fn copied(self) -> Option<Self> {
+        (self == Self::Held).then_some(Self::Snapshot)
+    }
+
     /// What comes next when something ends the hold.
     fn end(self, reason: EndReason) -> Option<Self> {
         (!matches!(self, Self::Ended(_))).then_some(Self::Ended(reason))
     }
 
-    const FIRST_REASON: u32 = 3;
+    const FIRST_REASON: u32 = 4;
 
     fn encode(self) -> u32 {
         match self {
             Self::Holding => 0,
             Self::Held => 1,
             Self::Released => 2,
+            Self::Snapshot => 3,
             Self::Ended(reason) => Self::FIRST_REASON + reason as u32,
         }
     }
@@ -101,6 +109,7 @@ impl State {
             0 => Self::Holding,
             1 => Self::Held,
             2 => Self::Released,
+            3 => Self::Snapshot,
             word => {
                 let index = word.saturating_sub(Self::FIRST_REASON) as usize;
                 let reason = EndReason::ALL.get(index).copied();
@@ -126,7 +135,7 @@ impl Lifecycle {
     pub(crate) fn check(&self) -> Result<(), EndReason> {
         match self.state() {
             State::Ended(reason) => Err(reason),
-            State::Holding | State::Held | State::Released => Ok(()),
+            State::Holding | State::Held | State::Released | State::Snapshot => Ok(()),
         }
     }
 
@@ -156,6 +165,12 @@ impl Lifecycle {
     /// The threads are let go. False if they were not held, all of them.
     pub(crate) fn released(&self) -> bool {
         self.change(State::released)
+    }
+
+    /// The memory is copied, and the threads are let go. False if the hold has not stood
+    /// until now.
+    pub(crate) fn copied(&self) -> bool {
+        self.change(State::copied)
     }
 
     /// Ends it. True for the first who does. Any context.
@@ -195,6 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_counts_if_the_hold_stood() {
+        let life = Lifecycle::new();
+        assert!(!life.copied());
+        assert!(life.held());
+        assert!(life.copied());
+        assert!(!life.holds());
+        assert!(life.check().is_ok());
+        assert!(life.end(EndReason::NoMemory));
+        let ended = Lifecycle::new();
+        assert!(ended.held());
+        assert!(ended.end(EndReason::Signal));
+        assert!(!ended.copied());
+    }
+
+    #[test]
     fn the_first_reason_stays() {
         for first in EndReason::ALL {
             for held in [false, true] {
@@ -215,7 +245,12 @@ mod tests {
 
     #[test]
     fn every_state_survives_its_encoding() {
-        for state in [State::Holding, State::Held, State::Released] {
+        for state in [
+            State::Holding,
+            State::Held,
+            State::Released,
+            State::Snapshot,
+        ] {
             assert!(State::decode(state.encode()) == state);
         }
         for reason in EndReason::ALL {

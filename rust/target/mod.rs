@@ -6,5 +6,6 @@ pub(crate) mod hold;
 pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod memory;
+pub(crate) mod snapshot;
 mod stacks;
 mod thread;

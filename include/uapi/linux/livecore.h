@@ -38,6 +38,15 @@
 #define LIVECORE_MODE_HOLD		0 /* held until close */
 #define LIVECORE_MODE_SNAPSHOT		1 /* held while the memory is copied */
 
+/* Why a snapshot was asked for, and the process is held nevertheless */
+#define LIVECORE_FALLBACK_HUGETLB	(1U << 0) /* private huge pages */
+#define LIVECORE_FALLBACK_USERFAULTFD	(1U << 1)
+#define LIVECORE_FALLBACK_SYSV		(1U << 2) /* a System V segment is attached */
+#define LIVECORE_FALLBACK_DONTFORK	(1U << 3) /* MADV_DONTFORK */
+#define LIVECORE_FALLBACK_WIPEONFORK	(1U << 4) /* MADV_WIPEONFORK */
+#define LIVECORE_FALLBACK_MEMORY	(1U << 5) /* no room in the memory cgroups, or at all */
+#define LIVECORE_FALLBACK_DEVICE	(1U << 6) /* a driver counts who maps its memory */
+
 /* livecore_config.contents, and kernel.livecore_contents */
 #define LIVECORE_CONTENTS_REGISTERS	0 /* notes alone */
 #define LIVECORE_CONTENTS_STACKS	1 /* what backtraces of all threads need */
@@ -80,6 +89,7 @@ struct livecore_config {
 #define LIVECORE_STATE_HELD		1
 #define LIVECORE_STATE_RELEASED		2 /* by _RELEASE */
 #define LIVECORE_STATE_ENDED		3 /* early: error says why */
+#define LIVECORE_STATE_SNAPSHOT		4 /* the process runs; the copy is read */
 
 struct livecore_info {
 	__u32 size;
@@ -100,9 +110,11 @@ struct livecore_info {
 	__u64 read_bytes;	/* data and holes, as often as they were read */
 	__u64 hole_bytes;	/* of these: zeros for memory that was never touched */
 	__u64 unreadable_pages;	/* zeros for pages that should have been there */
+	__u32 fallback;		/* LIVECORE_FALLBACK_*: why it is no snapshot */
+	__u32 reserved;
 };
 
-#define LIVECORE_INFO_SIZE_VER0		96
+#define LIVECORE_INFO_SIZE_VER0		104
 
 /*
  * The note that only a live dump has: owner "LIVECORE", type
@@ -118,6 +130,7 @@ struct livecore_info {
 #define LIVECORE_INEXACT_REGISTERS	(1U << 0) /* a thread is not exact; see its record */
 #define LIVECORE_INEXACT_SHARED_MM	(1U << 1) /* another process shares the memory */
 #define LIVECORE_INEXACT_WORKERS	(1U << 2) /* io_uring or vhost workers went on */
+#define LIVECORE_INEXACT_SHARED_MEMORY	(1U << 3) /* snapshot: shared memory is as of reading */
 
 struct livecore_note {
 	__u32 header_size;
@@ -127,7 +140,7 @@ struct livecore_note {
 	__u32 mode;		/* LIVECORE_MODE_* */
 	__u32 contents;		/* LIVECORE_CONTENTS_* */
 	__u32 filter;		/* coredump_filter that was used */
-	__u32 reserved;
+	__u32 fallback;		/* LIVECORE_FALLBACK_* */
 	__u64 time_ns;		/* CLOCK_REALTIME when all were held */
 	__u64 hold_ns;		/* from the first work queued until then */
 };

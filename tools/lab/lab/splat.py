@@ -17,6 +17,11 @@ _SPLAT = re.compile(
 # What kernels say on any boot in a guest.
 _HARMLESS = re.compile(r"Command line:|Kernel command line:|kmemleak: Kernel memory leak detector")
 
+# The kernel shows the stack of whoever runs out of memory, which is no bug of anybody's: from
+# this line up to that.
+_OOM = re.compile(r"invoked oom-killer:")
+_OOM_END = re.compile(r"Mem-Info:")
+
 # guest/selftests says so before each test.
 _TEST = re.compile(r"livecore-lab: test (\S+)")
 
@@ -26,10 +31,14 @@ def find_splat(log: Path) -> str | None:
     if not log.exists():
         return None
     during = ""
+    out_of_memory = False
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if match := _TEST.search(line):
                 during = f" (during {match.group(1)})"
-            if _SPLAT.search(line) and not _HARMLESS.search(line):
+            if _OOM.search(line) or _OOM_END.search(line):
+                out_of_memory = bool(_OOM.search(line))
+            harmless = _HARMLESS.search(line) or (out_of_memory and "Call Trace" in line)
+            if _SPLAT.search(line) and not harmless:
                 return line.strip() + during
     return None

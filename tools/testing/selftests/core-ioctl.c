@@ -177,7 +177,7 @@ CORE_TEST(values_of_config)
 			TH_LOG("bit %u", bit);
 	}
 	EXPECT_EQ(0, CONFIG_VALUE(fd, MODE, mode, LIVECORE_MODE_HOLD));
-	EXPECT_EQ(-EOPNOTSUPP, CONFIG_VALUE(fd, MODE, mode, LIVECORE_MODE_SNAPSHOT));
+	EXPECT_EQ(0, CONFIG_VALUE(fd, MODE, mode, LIVECORE_MODE_SNAPSHOT));
 	EXPECT_EQ(-EINVAL, CONFIG_VALUE(fd, MODE, mode, 2));
 	EXPECT_EQ(-EINVAL, CONFIG_VALUE(fd, CONTENTS, contents, 3));
 	EXPECT_EQ(0, CONFIG_VALUE(fd, BLOCKED, blocked, 0));
@@ -693,6 +693,7 @@ static int limits_of_a(struct __test_metadata *_metadata, int fd, pid_t pid)
 	EXPECT_EQ(-EPERM, CONFIG_VALUE(fd, TIMEOUT_MS, timeout_ms, 5001));
 	EXPECT_EQ(-EPERM, CONFIG_VALUE(fd, STALL_MS, stall_ms, 20001));
 	EXPECT_EQ(-EPERM, CONFIG_VALUE(fd, CONTENTS, contents, LIVECORE_CONTENTS_FULL));
+	EXPECT_EQ(-EPERM, CONFIG_VALUE(fd, MODE, mode, LIVECORE_MODE_HOLD));
 	/* As much. */
 	EXPECT_EQ(0, CONFIG_VALUE(fd, TIMEOUT_MS, timeout_ms, 5000));
 	EXPECT_EQ(0, CONFIG_VALUE(fd, STALL_MS, stall_ms, 20000));
@@ -700,6 +701,7 @@ static int limits_of_a(struct __test_metadata *_metadata, int fd, pid_t pid)
 	/* Neither is more than the other. */
 	EXPECT_EQ(0, CONFIG_VALUE(fd, BLOCKED, blocked, 0));
 	EXPECT_EQ(0, CONFIG_VALUE(fd, BLOCKED, blocked, 1));
+	EXPECT_EQ(0, CONFIG_VALUE(fd, MODE, mode, LIVECORE_MODE_SNAPSHOT));
 	/* Less. */
 	EXPECT_EQ(0, CONFIG_VALUE(fd, TIMEOUT_MS, timeout_ms, 0));
 	EXPECT_EQ(0, CONFIG_VALUE(fd, STALL_MS, stall_ms, 1000));
@@ -727,6 +729,7 @@ CORE_TEST(sysctls_are_limits)
 	sysctl_set("livecore_stall_ms", 20000);
 	sysctl_set("livecore_contents", LIVECORE_CONTENTS_REGISTERS);
 	sysctl_set("livecore_blocked", 0);
+	sysctl_set("livecore_mode", LIVECORE_MODE_SNAPSHOT);
 	EXPECT_EQ(0, as_a(limits_of_a, _metadata, t.pid));
 
 	/* Not for who has CAP_SYS_PTRACE. */
@@ -735,6 +738,7 @@ CORE_TEST(sysctls_are_limits)
 	EXPECT_EQ(0, CONFIG_VALUE(fd, TIMEOUT_MS, timeout_ms, 5001));
 	EXPECT_EQ(0, CONFIG_VALUE(fd, STALL_MS, stall_ms, 20001));
 	EXPECT_EQ(0, CONFIG_VALUE(fd, CONTENTS, contents, LIVECORE_CONTENTS_FULL));
+	EXPECT_EQ(0, CONFIG_VALUE(fd, MODE, mode, LIVECORE_MODE_HOLD));
 	close(fd);
 	EXPECT_TRUE(target_runs(&t));
 	EXPECT_EQ(0, target_finish(&t));

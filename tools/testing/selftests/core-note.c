@@ -118,7 +118,7 @@ CORE_TEST(every_byte)
 	EXPECT_EQ(LIVECORE_MODE_HOLD, live->mode);
 	EXPECT_EQ(LIVECORE_CONTENTS_FULL, live->contents);
 	EXPECT_EQ(FILTER_DEFAULT, live->filter);
-	EXPECT_EQ(0, live->reserved);
+	EXPECT_EQ(0, live->fallback);
 	EXPECT_LE(before, live->time_ns);
 	EXPECT_GE(after, live->time_ns);
 	EXPECT_EQ(info.hold_ns, live->hold_ns);

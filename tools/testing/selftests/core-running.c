@@ -198,7 +198,7 @@ RUNNING_TEST(waiting_for_a_cpu)
 
 	if (!__builtin_cpu_supports("avx"))
 		SKIP(return, "a CPU without AVX");
-	cgroup_create();
+	cgroup_create("+cpu");
 	target_start(&t, "spinners", NULL);
 	cgroup_limit(QUOTA_US, PERIOD_US);
 	target_do(&t, 's');

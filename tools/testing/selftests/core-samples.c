@@ -102,7 +102,7 @@ static void expect_note(struct __test_metadata *_metadata, const struct target *
 	const char *text = text_of("stdout");
 	char line[64];
 
-	snprintf(line, sizeof(line), "%u threads, contents 2, filter 0x33, held at ",
+	snprintf(line, sizeof(line), "dump of %u threads, contents 2, filter 0x33, held at ",
 		 t->page->nr_slots);
 	EXPECT_EQ(text, strstr(text, line))
 		TH_LOG("%s", text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Version 2, with the controller cpu.
+ * Version 2.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -23,9 +23,9 @@ static void write_text(const char *path, const char *text)
 	close(fd);
 }
 
-void cgroup_create(void)
+void cgroup_create(const char *controller)
 {
-	write_text(ROOT "/cgroup.subtree_control", "+cpu");
+	write_text(ROOT "/cgroup.subtree_control", controller);
 	CHECK(mkdir(OURS, 0755));
 }
 
@@ -33,6 +33,19 @@ void cgroup_enter(void)
 {
 	/* The writer. */
 	write_text(OURS "/cgroup.procs", "0");
+}
+
+void cgroup_leave(void)
+{
+	write_text(ROOT "/cgroup.procs", "0");
+}
+
+void cgroup_limit_memory(unsigned long bytes)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", bytes);
+	write_text(OURS "/memory.max", text);
 }
 
 void cgroup_limit(unsigned int quota_us, unsigned int period_us)

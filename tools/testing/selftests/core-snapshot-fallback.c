@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where a copy of the memory would be wrong, or would hurt the process, it is
+ * held instead, and the dump says so.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+
+#include "fixture.h"
+#include "live.h"
+#include "missing_page.h"
+
+enum {
+	PAGE	= 4096,
+	SIZE	= 1 << 20,
+	HUGE	= 2 << 20,
+};
+
+/* target_page.value[] of a target. */
+enum { MEMORY, SHM_ID };
+
+static void *anonymous(size_t size, int flags)
+{
+	void *memory = CHECK_POINTER(mmap(NULL, size, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0));
+
+	memset(memory, 'o', size);
+	return memory;
+}
+
+static char *map_packets(void)
+{
+	struct tpacket_req ring = {
+		.tp_block_size = PAGE, .tp_block_nr = 1,
+		.tp_frame_size = 2048, .tp_frame_nr = 2,
+	};
+	int fd = CHECK(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+
+	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)));
+	return CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+}
+
+static char *make_special(struct target_self *self)
+{
+	const char *kind = self->argument;
+	struct missing_page page;
+	char *memory;
+
+	if (!strcmp(kind, "hugetlb"))
+		return anonymous(HUGE, MAP_HUGETLB);
+	if (!strcmp(kind, "packets"))
+		return map_packets();
+	if (!strcmp(kind, "userfaultfd"))
+		missing_page_create(&page);
+	if (!strcmp(kind, "sysv")) {
+		self->page->value[SHM_ID] = CHECK(shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600));
+		return CHECK_POINTER(shmat(self->page->value[SHM_ID], NULL, 0));
+	}
+	memory = anonymous(PAGE, 0);
+	if (!strcmp(kind, "dontfork"))
+		CHECK(madvise(memory, PAGE, MADV_DONTFORK));
+	if (!strcmp(kind, "wipeonfork"))
+		CHECK(madvise(memory, PAGE, MADV_WIPEONFORK));
+	return memory;
+}
+
+/* Has memory of the kind that it is told; writes it when it is told to. */
+TARGET(special)
+{
+	char *memory = make_special(self), *plain = anonymous(SIZE, 0);
+	char command;
+
+	self->page->value[MEMORY] = (uintptr_t)plain;
+	target_spinners(self, 2);
+	target_event(self, 'R');
+	while ((command = target_command(self))) {
+		memset(memory, 'n', PAGE);
+		memset(plain, 'n', SIZE);
+		target_event(self, command);
+	}
+	if (!strcmp(self->argument, "sysv"))
+		CHECK(shmctl(self->page->value[SHM_ID], IPC_RMID, NULL));
+	return 0;
+}
+
+static size_t count_byte(const struct image *image, uint64_t address, char byte)
+{
+	const char *memory = image_at(image, address, SIZE);
+	size_t count = 0;
+
+	if (!memory)
+		FAIL("not in the image");
+	for (size_t i = 0; i < SIZE; i++)
+		count += memory[i] == byte;
+	return count;
+}
+
+static void expect_fallback(struct __test_metadata *_metadata, struct target *t, uint32_t reason)
+{
+	struct image image;
+	int fd;
+
+	sysctl_set("livecore_mode", 1);
+	fd = core_open(t->pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
+	EXPECT_EQ(LIVECORE_MODE_HOLD, live_info_of(fd).mode);
+	EXPECT_EQ(reason, live_info_of(fd).fallback);
+	ASSERT_EQ(0, image_read(&image, fd));
+	EXPECT_EQ(LIVECORE_MODE_HOLD, live_note(&image)->mode);
+	EXPECT_EQ(reason, live_note(&image)->fallback);
+	EXPECT_FALSE(live_note(&image)->inexact & LIVECORE_INEXACT_SHARED_MEMORY);
+	EXPECT_EQ(SIZE, count_byte(&image, t->page->value[MEMORY], 'o'));
+	image_free(&image);
+	ASSERT_EQ(0, close(fd));
+	/* And it lives on. */
+	EXPECT_TRUE(target_runs(t));
+	target_do(t, 'w');
+	EXPECT_EQ(0, target_finish(t));
+}
+
+static void expect_fallback_of(struct __test_metadata *_metadata, const char *kind,
+			       uint32_t reason)
+{
+	struct target t;
+
+	target_start(&t, "special", kind);
+	target_settle(&t);
+	expect_fallback(_metadata, &t, reason);
+}
+
+CORE_TEST(userfaultfd)
+{
+	expect_fallback_of(_metadata, "userfaultfd", LIVECORE_FALLBACK_USERFAULTFD);
+}
+
+CORE_TEST(dontfork)
+{
+	expect_fallback_of(_metadata, "dontfork", LIVECORE_FALLBACK_DONTFORK);
+}
+
+CORE_TEST(wipeonfork)
+{
+	expect_fallback_of(_metadata, "wipeonfork", LIVECORE_FALLBACK_WIPEONFORK);
+}
+
+/* What is not dumped need not be copied. */
+CORE_TEST(dontfork_that_is_not_dumped)
+{
+	struct target t;
+	int fd;
+
+	target_start(&t, "special", "dontfork");
+	target_settle(&t);
+	/* Private anonymous memory is not. */
+	coredump_filter_set(t.pid, 0);
+	sysctl_set("livecore_mode", 1);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	EXPECT_EQ(0, live_info_of(fd).fallback);
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+static uint64_t attachments(int id)
+{
+	struct shmid_ds segment;
+
+	CHECK(shmctl(id, IPC_STAT, &segment));
+	return segment.shm_nattch;
+}
+
+/* Who looks whether a segment is in use finds the process's attachment alone. */
+CORE_TEST(sysv)
+{
+	struct target t;
+	int fd, id;
+
+	target_start(&t, "special", "sysv");
+	target_settle(&t);
+	id = t.page->value[SHM_ID];
+	sysctl_set("livecore_mode", 1);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_FALLBACK_SYSV, live_info_of(fd).fallback);
+	EXPECT_EQ(1, attachments(id));
+	close(fd);
+	expect_fallback(_metadata, &t, LIVECORE_FALLBACK_SYSV);
+}
+
+/* A driver that counts its mappings: a packet socket's ring. */
+CORE_TEST(device)
+{
+	expect_fallback_of(_metadata, "packets", LIVECORE_FALLBACK_DEVICE);
+}
+
+static void set_huge_pages(int count)
+{
+	char text[16];
+	int fd = CHECK(open("/proc/sys/vm/nr_hugepages", O_WRONLY | O_CLOEXEC));
+
+	snprintf(text, sizeof(text), "%d", count);
+	CHECK(write(fd, text, strlen(text)));
+	close(fd);
+}
+
+/* There is none to spare: a write to a copied one would be a SIGBUS. */
+CORE_TEST(hugetlb)
+{
+	set_huge_pages(1);
+	expect_fallback_of(_metadata, "hugetlb", LIVECORE_FALLBACK_HUGETLB);
+	set_huge_pages(0);
+}
+
+/* With nothing of the kind there is no reason. */
+CORE_TEST(none)
+{
+	struct target t;
+	int fd;
+
+	target_start(&t, "special", "");
+	target_settle(&t);
+	sysctl_set("livecore_mode", 1);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	EXPECT_EQ(0, live_info_of(fd).fallback);
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST_MAIN

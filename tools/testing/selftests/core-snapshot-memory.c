@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A snapshot that the process keeps writing to takes memory: never so much
+ * that the process is killed for it.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "cgroup.h"
+#include "fixture.h"
+#include "live.h"
+
+enum { SIZE = 32 << 20 };
+
+/* Writes all of its memory when it is told to. */
+TARGET(writer)
+{
+	char *memory = CHECK_POINTER(mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char command = 'o';
+
+	do {
+		memset(memory, command, SIZE);
+		target_event(self, command == 'o' ? 'R' : command);
+	} while ((command = target_command(self)));
+	return 0;
+}
+
+FIXTURE(limited)
+{
+	struct sysctl_values sysctls;
+	struct target target;
+};
+
+/* The process is in a cgroup, and nobody else. */
+FIXTURE_SETUP(limited)
+{
+	sysctl_prepare(&self->sysctls);
+	cgroup_create("+memory");
+	cgroup_enter();
+	target_start(&self->target, "writer", NULL);
+	cgroup_leave();
+	target_settle(&self->target);
+	sysctl_set("livecore_mode", 1);
+}
+
+FIXTURE_TEARDOWN_PARENT(limited)
+{
+	sysctl_restore(&self->sysctls);
+	cgroup_destroy();
+}
+
+/* Room for the process and a fifth, but not for two of it. */
+TEST_F_TIMEOUT(limited, falls_back_for_a_limit, CORE_TEST_SECONDS)
+{
+	struct target *t = &self->target;
+	struct image image;
+	int fd;
+
+	cgroup_limit_memory(SIZE / 10 * 12);
+	fd = core_open(t->pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
+	EXPECT_EQ(LIVECORE_FALLBACK_MEMORY, live_info_of(fd).fallback);
+	ASSERT_EQ(0, image_read(&image, fd));
+	EXPECT_EQ(LIVECORE_FALLBACK_MEMORY, live_note(&image)->fallback);
+	image_free(&image);
+	close(fd);
+	target_do(t, 'w');
+	EXPECT_EQ(0, target_finish(t));
+}
+
+/* With room for both, all of it can be written, and it lives. */
+TEST_F_TIMEOUT(limited, writes_everything, CORE_TEST_SECONDS)
+{
+	struct target *t = &self->target;
+	int fd;
+
+	cgroup_limit_memory(SIZE / 4 * 10);
+	fd = core_open(t->pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	target_do(t, 'w');
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	close(fd);
+	EXPECT_EQ(0, target_finish(t));
+}
+
+/* What is left is taken by others: the copy goes, the process does not. */
+TEST_F_TIMEOUT(limited, is_dropped_when_room_runs_out, CORE_TEST_SECONDS)
+{
+	struct target *t = &self->target;
+	char byte;
+	int fd;
+
+	fd = core_open(t->pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	target_do(t, 'w');
+	cgroup_limit_memory(SIZE / 100 * 205);
+	EXPECT_TRUE(EVENTUALLY(live_info_of(fd).state == LIVECORE_STATE_ENDED));
+	EXPECT_EQ(ENOMEM, live_info_of(fd).error);
+	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
+	EXPECT_EQ(ENOMEM, errno);
+	close(fd);
+	target_do(t, 'x');
+	EXPECT_EQ(0, target_finish(t));
+}
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+
+	CHECK(write(fd, text, strlen(text)));
+	close(fd);
+}
+
+/* Sets how likely any process is to be killed for want of memory: not at all. */
+static void spare_everybody(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	char path[64];
+
+	while ((entry = readdir(proc))) {
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", atoi(entry->d_name));
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		/* It may be gone. */
+		if (write(fd, "-1000", 5) < 0)
+			errno = 0;
+		close(fd);
+	}
+	closedir(proc);
+}
+
+/*
+ * The system is out of memory, as the key that says so has it: snapshots go
+ * first. The one that the kernel kills is there for that.
+ */
+CORE_TEST(is_dropped_for_the_system)
+{
+	struct target t, victim;
+	char path[64], byte;
+	int fd;
+
+	target_start(&t, "writer", NULL);
+	target_settle(&t);
+	sysctl_set("livecore_mode", 1);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	spare_everybody();
+	target_start(&victim, "writer", NULL);
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", victim.pid);
+	write_text(path, "1000");
+	write_text("/proc/sysrq-trigger", "f");
+	EXPECT_LE(0, target_dies_within(&victim, EVENT_SECONDS));
+	EXPECT_EQ(LIVECORE_STATE_ENDED, live_info_of(fd).state);
+	EXPECT_EQ(ENOMEM, live_info_of(fd).error);
+	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
+	EXPECT_EQ(ENOMEM, errno);
+	close(fd);
+	target_do(&t, 'w');
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST_MAIN
