@@ -71,8 +71,9 @@ impl Session {
             Mode::Snapshot => Some(snapshot::Preparation::new()?),
             Mode::Hold => None,
         };
+        let threads = hold.prepare(task)?;
         let since = Instant::now();
-        hold.take(task, since, config.timeout_ms)?;
+        hold.take(&threads, since, config.timeout_ms)?;
         if !are_same(&registered, mm, &mappings, since)? {
             mappings = list_mappings(&registered, mm, Some(since))?;
             preparation.mappings_changed();

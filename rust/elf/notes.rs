@@ -37,17 +37,43 @@ pub(crate) fn write_note(
     kind: u32,
     desc: impl FnOnce(&mut Writer) -> Result,
 ) -> Result {
-    let name_size = owner.len().saturating_add(1);
-    w.u32(u32::try_from(name_size)?)?;
-    let size_at = w.len();
-    w.u32(0)?;
-    w.u32(kind)?;
-    w.fixed(owner, name_size)?;
-    w.align(4)?;
+    let size_at = w.len().saturating_add(4);
+    write_note_header(w, owner, kind, 0)?;
     let start = w.len();
     desc(w)?;
     w.patch_u32(size_at, u32::try_from(w.len().saturating_sub(start))?);
     w.align(4)
+}
+
+/// Writes what comes before the `size` bytes that a note holds.
+pub(crate) fn write_note_header(w: &mut Writer, owner: &[u8], kind: u32, size: usize) -> Result {
+    let name_size = owner.len().saturating_add(1);
+    w.u32(u32::try_from(name_size)?)?;
+    w.u32(u32::try_from(size)?)?;
+    w.u32(kind)?;
+    w.fixed(owner, name_size)?;
+    w.align(4)
+}
+
+/// How many bytes of its note come before a set of registers of `size` bytes, and how many
+/// after it.
+pub(crate) fn around_registers(
+    class: Class,
+    kind: u32,
+    owner: &[u8],
+    size: usize,
+) -> (usize, usize) {
+    // The header, and the name with its NUL.
+    let desc_at = owner
+        .len()
+        .saturating_add(1)
+        .next_multiple_of(4)
+        .saturating_add(12);
+    match (kind, class) {
+        (NT_PRSTATUS, Class::Elf32) => (desc_at.saturating_add(72), 4),
+        (NT_PRSTATUS, Class::Elf64) => (desc_at.saturating_add(112), 8),
+        _ => (desc_at, size.wrapping_neg() & 3),
+    }
 }
 
 /// A thread or process in its ids, as its own pid namespace knows them.
@@ -343,6 +369,30 @@ mod tests {
         assert_eq!(word(&d, 112), 0x15);
         assert_eq!(d[112 + GREGS_SIZE - 1], 0x77);
         assert_eq!(word(&d, 328), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn registers_are_where_their_notes_have_them() -> Result {
+        for class in [Class::Elf32, Class::Elf64] {
+            let gregs = [0x5a; GREGS_SIZE];
+            let gregs = &gregs[..class.gregs_size()];
+            let mut w = Writer::new(class);
+            write_prstatus(&mut w, &ThreadStatus::default(), gregs)?;
+            let (before, after) = around_registers(class, NT_PRSTATUS, CORE, gregs.len());
+            assert_eq!(w.len(), before + gregs.len() + after);
+            assert!(w.as_slice()[before..][..gregs.len()] == *gregs);
+            assert!(!w.as_slice()[..before].contains(&0x5a));
+
+            let mut w = Writer::new(class);
+            write_note(&mut w, LINUX, 0x202, |w| w.bytes(&[0x5a; 6]))?;
+            let (before, after) = around_registers(class, 0x202, LINUX, 6);
+            assert_eq!(w.len(), before + 6 + after);
+            assert!(w.as_slice()[before..][..6] == [0x5a; 6]);
+            let mut header = Writer::new(class);
+            write_note_header(&mut header, LINUX, 0x202, 6)?;
+            assert!(*header.as_slice() == w.as_slice()[..before]);
+        }
         Ok(())
     }
 

@@ -34,6 +34,16 @@ impl Writer {
         self.bytes.len()
     }
 
+    /// Forgets what was written, and keeps the room.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The bytes so far.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
     /// The bytes written.
     pub(crate) fn into_bytes(self) -> KVVec<u8> {
         self.bytes

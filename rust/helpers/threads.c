@@ -40,22 +40,32 @@ unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
 	return count;
 }
 
-/* fill_prstatus(), fs/binfmt_elf.c, for a thread that is not current. */
+/* Under RCU. */
+static void get_ids(struct task_struct *task, struct livecore_ids *ids)
+{
+	struct pid_namespace *ns = task_active_pid_ns(task);
+
+	memset(ids, 0, sizeof(*ids));
+	if (!ns)
+		return;
+	ids->pid = task_pid_nr_ns(task, ns);
+	ids->ppid = task_pid_nr_ns(rcu_dereference(task->real_parent), ns);
+	ids->pgrp = task_pgrp_nr_ns(task, ns);
+	ids->sid = task_session_nr_ns(task, ns);
+}
+
+/*
+ * fill_prstatus(), fs/binfmt_elf.c, for a thread that is not current. That of
+ * the leader looks at all threads.
+ */
 void livecore_thread_info(struct task_struct *task, struct livecore_thread_info *info)
 {
-	struct pid_namespace *ns;
 	struct task_struct *thread;
 	u64 utime, stime;
 
 	memset(info, 0, sizeof(*info));
 	rcu_read_lock();
-	ns = task_active_pid_ns(task);
-	if (ns) {
-		info->ids.pid = task_pid_nr_ns(task, ns);
-		info->ids.ppid = task_pid_nr_ns(rcu_dereference(task->real_parent), ns);
-		info->ids.pgrp = task_pgrp_nr_ns(task, ns);
-		info->ids.sid = task_session_nr_ns(task, ns);
-	}
+	get_ids(task, &info->ids);
 	task_cputime_adjusted(task, &info->utime, &info->stime);
 	if (thread_group_leader(task)) {
 		/* The record for the group leader shows the group's times. */
@@ -83,7 +93,6 @@ void livecore_thread_info(struct task_struct *task, struct livecore_thread_info 
 void livecore_process_info(struct task_struct *any, bool short_ids,
 			   struct livecore_process_info *info)
 {
-	struct livecore_thread_info thread;
 	struct task_struct *task;
 	const struct cred *cred;
 	__compat_uid_t uid;
@@ -95,8 +104,9 @@ void livecore_process_info(struct task_struct *any, bool short_ids,
 	rcu_read_unlock();
 
 	memset(info, 0, sizeof(*info));
-	livecore_thread_info(task, &thread);
-	info->ids = thread.ids;
+	rcu_read_lock();
+	get_ids(task, &info->ids);
+	rcu_read_unlock();
 	info->flags = task->flags;
 	info->nice = task_nice(task);
 	info->state = READ_ONCE(task->__state);

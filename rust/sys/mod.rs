@@ -7,6 +7,7 @@
 //! `#[forbid(unsafe_code)]`, and which this module does not know; `crate::elf`, which is below
 //! all, it does.
 
+pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod core_file;
 pub(crate) mod errno;

@@ -3,7 +3,7 @@
 //! Register sets of the calling thread, and of threads that are asleep
 //! (`helpers/registers.c`).
 
-use super::{errno, ffi, symbols, task::MmId};
+use super::{bytes::Bytes, errno, ffi, symbols, task::MmId};
 use crate::elf::Class;
 use kernel::{
     alloc::{flags::GFP_KERNEL_ACCOUNT, Flags},
@@ -44,15 +44,30 @@ pub(crate) struct SetLayout {
     /// `NT_*`, and whose it is.
     pub(crate) note_type: u32,
     pub(crate) note_name: &'static CStr,
+    /// Where its note is in the thread's room, in bytes, and how long that is.
+    note_at: usize,
+    note_size: usize,
+    /// Where in the room the set itself is, and its size.
     offset: usize,
     size: usize,
 }
 
+impl SetLayout {
+    /// The registers in their note.
+    pub(crate) fn data_of<'a>(&self, note: &'a [u8]) -> &'a [u8] {
+        let start = self.offset.saturating_sub(self.note_at);
+        note.get(start..start.saturating_add(self.size))
+            .unwrap_or(&[])
+    }
+}
+
 /// The register sets that make notes, general registers first.
+///
+/// Each set is read to where it is going to be in the notes of its thread.
 ///
 /// # Invariants
 ///
-/// `view` is one of the kernel's constant views; the sets do not overlap, and end at `size`.
+/// `view` is one of the kernel's constant views; the notes do not overlap, and end at `size`.
 pub(crate) struct RegisterLayout {
     view: *const ffi::livecore_view,
     class: Class,
@@ -67,8 +82,13 @@ unsafe impl Send for RegisterLayout {}
 unsafe impl Sync for RegisterLayout {}
 
 impl RegisterLayout {
-    /// The sets of the threads of a process; `EOPNOTSUPP` for x32.
-    pub(crate) fn of(mm: &Mm) -> Result<Self> {
+    /// The sets of the threads of a process; `EOPNOTSUPP` for x32. `around` tells how many
+    /// bytes of a note come before the set, and how many after it, by its class, type, owner,
+    /// and the set's size.
+    pub(crate) fn of(
+        mm: &Mm,
+        around: impl Fn(Class, u32, &[u8], usize) -> (usize, usize),
+    ) -> Result<Self> {
         // SAFETY: The mm is referenced, and was made by an execve() that is over.
         let abi = unsafe { ffi::livecore_mm_abi(mm.as_raw()) };
         // SAFETY: `bind_views()` ran at load.
@@ -97,19 +117,23 @@ impl RegisterLayout {
             if set.note_type == 0 || layout.sets.len() == MAX_SETS {
                 continue;
             }
+            // SAFETY: The name is a literal in the kernel's view.
+            let note_name = unsafe { CStr::from_char_ptr(set.note_name) };
+            let size = set.size as usize;
+            let (before, after) = around(class, set.note_type, note_name.to_bytes(), size);
             let set = SetLayout {
                 index,
                 note_type: set.note_type,
-                // SAFETY: The name is a literal in the kernel's view.
-                note_name: unsafe { CStr::from_char_ptr(set.note_name) },
-                offset: layout.size,
-                size: set.size as usize,
+                note_name,
+                note_at: layout.size,
+                note_size: before.saturating_add(size).saturating_add(after),
+                offset: layout.size.saturating_add(before),
+                size,
             };
             if set.note_type == NT_386_IOPERM {
                 layout.io_bitmap_size = set.size;
             } else {
-                // Each set starts at a multiple of eight.
-                layout.size = layout.size.saturating_add(set.size.next_multiple_of(8));
+                layout.size = layout.size.saturating_add(set.note_size);
             }
             layout.sets.push(set, GFP_KERNEL_ACCOUNT)?;
         }
@@ -119,6 +143,16 @@ impl RegisterLayout {
     /// What the core of such a process is.
     pub(crate) fn class(&self) -> Class {
         self.class
+    }
+
+    /// The room that a thread's notes need, but for the I/O permission bitmap, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.size
+    }
+
+    /// The size of a thread's first note, that of the general registers, in bytes.
+    pub(crate) fn first_note_size(&self) -> usize {
+        self.sets.first().map_or(0, |set| set.note_size)
     }
 }
 
@@ -130,7 +164,8 @@ fn has_io_bitmap(task: &Task) -> bool {
 
 /// The registers of one thread.
 pub(crate) struct Registers {
-    data: KVec<u8>,
+    /// The room for its notes. Between the registers, nothing is written yet.
+    data: Bytes,
     /// Empty, or as large as the bitmap.
     io_bitmap: KVVec<u8>,
     /// How many bytes of each set are known.
@@ -140,10 +175,16 @@ pub(crate) struct Registers {
 }
 
 impl Registers {
-    /// Room for the registers of one thread, none of which are known.
-    pub(crate) fn new(task: &Task, layout: &RegisterLayout, flags: Flags) -> Result<Self> {
+    /// The registers of one thread, none of which are known; `room` is as large as the layout
+    /// says, and all zero.
+    pub(crate) fn new(
+        task: &Task,
+        layout: &RegisterLayout,
+        room: Bytes,
+        flags: Flags,
+    ) -> Result<Self> {
         let mut registers = Self {
-            data: KVec::from_elem(0, layout.size, flags)?,
+            data: room,
             io_bitmap: KVVec::new(),
             known: [0; MAX_SETS],
             guest_fpu: false,
@@ -178,11 +219,47 @@ impl Registers {
                 let (data, offset) = if set.note_type == NT_386_IOPERM {
                     (self.io_bitmap.as_slice(), 0)
                 } else {
-                    (self.data.as_slice(), set.offset)
+                    (&*self.data, set.offset)
                 };
                 let end = offset.checked_add(known as usize)?;
                 (known > 0).then_some((set, data.get(offset..end)?))
             })
+    }
+
+    /// Are the notes of all sets that are known in their room?
+    pub(crate) fn are_in_place(&self, layout: &RegisterLayout) -> bool {
+        layout.sets.iter().zip(self.known).all(|(set, known)| {
+            known == 0 || (known as usize == set.size && set.note_type != NT_386_IOPERM)
+        })
+    }
+
+    /// Turns the room into the notes, one behind the other, where they are in place; the first
+    /// is one of them in any case. `write` fills in what is around the registers.
+    pub(crate) fn into_notes(
+        self,
+        layout: &RegisterLayout,
+        mut write: impl FnMut(&SetLayout, &mut [u8]) -> Result,
+    ) -> Result<Bytes> {
+        let Self {
+            mut data, known, ..
+        } = self;
+        let mut end = 0usize;
+        for (index, (set, known)) in layout.sets.iter().zip(known).enumerate() {
+            if known == 0 && index > 0 {
+                continue;
+            }
+            let behind = set.note_at.saturating_add(set.note_size);
+            let notes = data.get_mut(end..behind).ok_or(EINVAL)?;
+            if end < set.note_at {
+                // Moves up to the note before.
+                notes.copy_within(notes.len().saturating_sub(set.note_size).., 0);
+            }
+            let note = notes.get_mut(..set.note_size).ok_or(EINVAL)?;
+            write(set, note)?;
+            end = end.saturating_add(set.note_size);
+        }
+        data.truncate(end);
+        Ok(data)
     }
 
     /// Are the floating point registers left out, being those of a guest?
@@ -200,7 +277,7 @@ impl Registers {
             let (data, offset) = if set.note_type == NT_386_IOPERM {
                 (self.io_bitmap.as_mut_slice(), 0)
             } else {
-                (self.data.as_mut_slice(), set.offset)
+                (&mut *self.data, set.offset)
             };
             let end = offset.saturating_add(set.size);
             let Some(place) = data.get_mut(offset..end) else {
@@ -272,7 +349,8 @@ impl Registers {
         let Some(set) = layout.sets.first() else {
             return false;
         };
-        let Some(place) = self.data.get_mut(..set.size) else {
+        let end = set.offset.saturating_add(set.size);
+        let Some(place) = self.data.get_mut(set.offset..end) else {
             return false;
         };
         if MmId::of_task(task) != Some(mm) {

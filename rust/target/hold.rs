@@ -13,12 +13,16 @@ use super::{
     lifecycle::{EndReason, Lifecycle, State},
     thread::{Capture, HeldThread, Thread},
 };
-use crate::sys::{
-    module::ModuleRef,
-    park::{Countdown, Parked, Turnstile, Waited},
-    registers::{RegisterLayout, Registers},
-    task::{self, MmId, ProcessId},
-    workqueue,
+use crate::{
+    elf::notes,
+    sys::{
+        bytes::Bytes,
+        module::ModuleRef,
+        park::{Countdown, Parked, Turnstile, Waited},
+        registers::RegisterLayout,
+        task::{self, MmId, ProcessId},
+        workqueue,
+    },
 };
 use kernel::{
     alloc::{
@@ -108,7 +112,7 @@ impl Hold {
         in_place: bool,
         module: &ModuleRef,
     ) -> Result<Arc<Self>> {
-        let layout = RegisterLayout::of(mm)?;
+        let layout = RegisterLayout::of(mm, notes::around_registers)?;
         let module = module.another();
         Arc::pin_init(
             pin_init!(Self {
@@ -201,24 +205,30 @@ impl Hold {
         self.turnstile.park()
     }
 
-    /// Adds a thread: its work first, then a look whether it sleeps. Those that cannot be
-    /// held are passed over; one that is known already is, too.
-    fn add(self: &Arc<Self>, task: ARef<Task>, flags: Flags) -> Result {
-        if !self.concerns(&task) {
-            return Ok(());
-        }
-        if task::is_user_worker(&task) {
+    /// Is this one of those that are held? Counts the workers that are not.
+    fn wants(&self, task: &Task) -> bool {
+        let ours = self.concerns(task);
+        let is_worker = ours && task::is_user_worker(task);
+        if is_worker {
             self.workers.fetch_add(1, ordering::Relaxed);
-            return Ok(());
         }
+        ours && !is_worker
+    }
+
+    /// Enters a thread into the table, with `room` for its registers; `None` if it is there
+    /// already, or if nobody is added any more.
+    fn enter(
+        self: &Arc<Self>,
+        task: ARef<Task>,
+        room: Bytes,
+        flags: Flags,
+    ) -> Result<Option<Arc<HeldThread>>> {
         let key = key_of(&task);
         let is_caller = task::is_current(&task);
-        let thread = Thread::new(self.clone(), task, flags)?;
+        let thread = Thread::new(self.clone(), task, room, flags)?;
         let node = RBTreeNode::new(key, thread.clone(), flags)?;
 
-        if is_caller {
-            thread.capture_caller()?;
-        } else {
+        if !is_caller {
             self.missing.expect();
         }
         let refused = {
@@ -238,17 +248,39 @@ impl Hold {
             }
         };
         if refused.is_some() {
-            thread.leave();
-            return self.check().map_err(EndReason::errno);
-        }
-        if !is_caller {
-            if HeldThread::queue(&thread, thread.task(), &self.module).is_err() {
+            if !is_caller {
                 thread.leave();
-            } else if !self.holds() {
-                // `let_go()` may have looked before the work was there.
-                Thread::let_go(&thread);
-            } else if self.in_place {
-                thread.capture_in_place();
+            }
+            self.check().map_err(EndReason::errno)?;
+            return Ok(None);
+        }
+        Ok(Some(thread))
+    }
+
+    /// Holds a thread that was entered: its work first, then a look whether it sleeps.
+    fn keep(&self, thread: &Arc<HeldThread>) -> Result {
+        if task::is_current(thread.task()) {
+            return thread.capture_caller();
+        }
+        // It may have got another memory since it was entered.
+        if !self.concerns(thread.task())
+            || HeldThread::queue(thread, thread.task(), &self.module).is_err()
+        {
+            thread.leave();
+        } else if !self.holds() {
+            // `let_go()` may have looked before the work was there.
+            Thread::let_go(thread);
+        } else if self.in_place {
+            thread.capture_in_place();
+        }
+        Ok(())
+    }
+
+    fn add_created(self: &Arc<Self>, task: &Task, flags: Flags) -> Result {
+        if self.wants(task) {
+            let room = Bytes::zeroed(self.layout.room(), flags)?;
+            if let Some(thread) = self.enter(task.into(), room, flags)? {
+                self.keep(&thread)?;
             }
         }
         Ok(())
@@ -257,7 +289,7 @@ impl Hold {
     /// A thread was created by one of the process, and has not run. Ends the hold if it cannot
     /// be held: silently leaky is worse.
     pub(crate) fn add_newborn(self: &Arc<Self>, task: &Task) {
-        if self.holds() && self.add(task.into(), GFP_NOWAIT | __GFP_NOWARN).is_err() {
+        if self.holds() && self.add_created(task, GFP_NOWAIT | __GFP_NOWARN).is_err() {
             self.end(EndReason::NoMemory);
         }
     }
@@ -287,20 +319,39 @@ impl Hold {
         Ok(list)
     }
 
-    /// Holds all threads of the process that `any` belongs to.
+    /// Finds the threads of the process that `any` belongs to, and allocates whatever holding
+    /// them takes. From the registration of the dump on, those that are created are added by
+    /// their creators (`add_newborn()`), so that this finds the others.
+    pub(crate) fn prepare(self: &Arc<Self>, any: &Task) -> Result<KVVec<Arc<HeldThread>>> {
+        let mut found = task::threads(any)?;
+        let room = self.layout.room();
+        let mut rooms = Bytes::zeroed_pages(room.saturating_mul(found.len()))?;
+        let mut threads = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
+        for task in found.drain_all() {
+            self.check().map_err(EndReason::errno)?;
+            if self.wants(&task) {
+                let room = rooms.split_to(room);
+                if let Some(thread) = self.enter(task, room, GFP_KERNEL_ACCOUNT)? {
+                    threads.push_within_capacity(thread).map_err(|_| ENOMEM)?;
+                }
+            }
+        }
+        Ok(threads)
+    }
+
+    /// Holds `threads`, as `prepare()` has found them.
     ///
     /// Returns when all are accounted for or `timeout_ms` have passed since `since`:
     /// `ERESTARTSYS` on a signal to the caller, the reason's errno if the hold has ended.
     pub(crate) fn take(
-        self: &Arc<Self>,
-        any: &Task,
+        &self,
+        threads: &[Arc<HeldThread>],
         since: Instant<Monotonic>,
         timeout_ms: u32,
     ) -> Result {
         self.since.populate(since);
-        // What is created from here on is added by its creator (`add_newborn()`).
-        for task in task::threads(any)? {
-            self.add(task, GFP_KERNEL_ACCOUNT)?;
+        for thread in threads {
+            self.keep(thread)?;
         }
         let mut pause_ms = 1;
         loop {
@@ -325,29 +376,28 @@ impl Hold {
         }
     }
 
-    /// Fixes the registers as they are, and hands each thread to `visit`, in the order of
-    /// their notes.
-    pub(super) fn seal(
-        &self,
-        mut visit: impl FnMut(&Arc<HeldThread>, Capture, Registers) -> Result,
-    ) -> Result {
+    /// Fixes the registers as they are: who has notes, and how each was captured, in the order
+    /// of the notes.
+    pub(super) fn seal(&self) -> Result<KVVec<(Arc<HeldThread>, Capture)>> {
+        let mut sealed = KVVec::new();
         // Again, while there are new ones: a thread that is held has its note.
         loop {
             let threads = self.snapshot()?;
             let visited = threads.len();
+            sealed.reserve(visited, GFP_KERNEL_ACCOUNT)?;
             for thread in threads {
                 if self.in_place && !thread.capture_in_place() {
                     thread.capture_running();
                 }
                 match thread.seal() {
-                    Some((Capture::Gone, _)) | None => (),
-                    Some((how, registers)) => visit(&thread, how, registers)?,
+                    Some(Capture::Gone) | None => (),
+                    Some(how) => sealed.push((thread, how), GFP_KERNEL_ACCOUNT)?,
                 }
             }
             self.check().map_err(EndReason::errno)?;
             let table = self.threads.lock();
             if table.count == visited && self.lifecycle.held() {
-                return Ok(());
+                return Ok(sealed);
             }
         }
     }

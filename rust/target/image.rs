@@ -9,18 +9,20 @@ use super::{
     memory,
     stacks::Stacks,
     thread::{Capture, HeldThread},
+    thread_notes,
 };
 use crate::{
     elf::{
         filter::{DumpSize, Filter},
         header::{PF_R, PF_W, PF_X},
-        layout::{Image, Segment},
+        layout::{Image, Pieces, Segment},
         live_note,
-        notes::{self, FileMapping, Ids, ProcessStatus, ThreadStatus},
+        notes::{self, FileMapping, ProcessStatus},
         Class, Writer,
     },
     params::{Config, Contents, Mode},
     sys::{
+        bytes::Bytes,
         clock, errno,
         memory::{self as sys_memory, Mapping, Mappings, UsedMm},
         registers::{self, RegisterLayout, Registers},
@@ -108,28 +110,6 @@ impl Preparation {
     }
 }
 
-fn ids(ids: &task::Ids) -> Ids {
-    Ids {
-        pid: ids.pid,
-        ppid: ids.ppid,
-        pgrp: ids.pgrp,
-        sid: ids.sid,
-    }
-}
-
-fn thread_status(info: &ThreadInfo, fpvalid: bool) -> ThreadStatus {
-    ThreadStatus {
-        ids: ids(&info.ids),
-        sigpend: info.sigpend as u64,
-        sighold: info.sighold as u64,
-        utime: info.utime,
-        stime: info.stime,
-        cutime: info.cutime,
-        cstime: info.cstime,
-        fpvalid,
-    }
-}
-
 /// The state's index into `RSDTZW`, as `fill_psinfo()` has it for a process that runs: a
 /// parked leader is running as far as anybody outside can tell.
 fn state_index(captured: Capture, state: u32) -> u8 {
@@ -141,7 +121,7 @@ fn state_index(captured: Capture, state: u32) -> u8 {
 
 fn process_status(info: &ProcessInfo, captured: Capture, psargs: KVec<u8>) -> ProcessStatus {
     ProcessStatus {
-        ids: ids(&info.ids),
+        ids: thread_notes::ids(&info.ids),
         state: state_index(captured, info.state),
         nice: info.nice as i8,
         flags: info.flags as u64,
@@ -150,35 +130,6 @@ fn process_status(info: &ProcessInfo, captured: Capture, psargs: KVec<u8>) -> Pr
         comm: info.comm,
         psargs,
     }
-}
-
-/// Writes the notes of one thread; between its status and its other registers, `between`.
-fn write_thread(
-    w: &mut Writer,
-    layout: &RegisterLayout,
-    info: &ThreadInfo,
-    registers: &Registers,
-    between: impl FnOnce(&mut Writer) -> Result,
-) -> Result {
-    let mut general: &[u8] = &[];
-    let mut fpvalid = false;
-    for (set, data) in registers.sets(layout) {
-        match set.note_type {
-            notes::NT_PRSTATUS => general = data,
-            notes::NT_PRFPREG => fpvalid = true,
-            _ => (),
-        }
-    }
-    notes::write_prstatus(w, &thread_status(info, fpvalid), general)?;
-    between(w)?;
-    for (set, data) in registers.sets(layout) {
-        if set.note_type != notes::NT_PRSTATUS {
-            notes::write_note(w, set.note_name.to_bytes(), set.note_type, |w| {
-                w.bytes(data)
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// What is left of a path below `root`: a process sees its files from its own root, while
@@ -249,6 +200,15 @@ fn files_note(hold: &Hold, process: &Process<'_>, mappings: &Mappings) -> Result
     }
     notes::write_files(&mut w, &files, &paths)?;
     Ok(w.into_bytes())
+}
+
+/// The notes of the process that come before `NT_FILE`.
+fn process_notes(class: Class, status: &ProcessStatus, mm: &Mm) -> Result<Bytes> {
+    let mut w = Writer::new(class);
+    notes::write_prpsinfo(&mut w, status)?;
+    notes::write_siginfo(&mut w)?;
+    notes::write_auxv(&mut w, sys_memory::auxv(mm).as_bytes())?;
+    Bytes::from_vec(w.into_bytes())
 }
 
 fn segment(
@@ -356,7 +316,6 @@ struct SealedThread {
     thread: Arc<HeldThread>,
     how: Capture,
     info: ThreadInfo,
-    registers: Registers,
 }
 
 /// What is known of a held process, and of nobody any more once it runs.
@@ -367,6 +326,7 @@ pub(crate) struct Moment {
     filter: Filter,
     /// `LIVECORE_INEXACT_*`
     inexact: u32,
+    /// When all were held, and how long that took, in nanoseconds.
     time_ns: u64,
     hold_ns: u64,
 }
@@ -376,16 +336,14 @@ impl Moment {
     ///
     /// [`State::Held`]: super::lifecycle::State::Held
     pub(crate) fn seal(hold: &Hold, process: &Process<'_>, config: &Config) -> Result<Self> {
-        let mut threads = KVVec::new();
-        hold.seal(|thread, how, registers| {
-            let sealed = SealedThread {
-                thread: thread.clone(),
-                how,
-                info: task::thread_info(thread.task()),
-                registers,
-            };
-            Ok(threads.push(sealed, GFP_KERNEL_ACCOUNT)?)
-        })?;
+        let mut sealed = hold.seal()?;
+        let (time_ns, hold_ns) = (clock::real_time_ns(), hold.held_ns());
+        let mut threads = KVVec::with_capacity(sealed.len(), GFP_KERNEL_ACCOUNT)?;
+        for (thread, how) in sealed.drain_all() {
+            let info = task::thread_info(thread.task());
+            let sealed = SealedThread { thread, how, info };
+            threads.push(sealed, GFP_KERNEL_ACCOUNT)?;
+        }
         // If there is none, nobody is left.
         let first: &SealedThread = threads.first().ok_or(ESRCH)?;
         let short_ids = hold.layout().class() == Class::Elf32;
@@ -403,8 +361,8 @@ impl Moment {
             // Somebody may set it meanwhile: the note tells what the segments go by.
             filter: config.filter(sys_memory::dump_filter(process.mm)),
             inexact,
-            time_ns: clock::real_time_ns(),
-            hold_ns: hold.held_ns(),
+            time_ns,
+            hold_ns,
         })
     }
 
@@ -482,34 +440,31 @@ pub(crate) fn make(
     let layout = hold.layout();
     let class = layout.class();
     let mut w = Writer::new(class);
-    let mut records = Records(KVVec::new());
+    let mut pieces = Pieces::new();
+    let threads = core::mem::take(&mut moment.threads);
+    let mut records = Records(KVVec::with_capacity(threads.len(), GFP_KERNEL_ACCOUNT)?);
     let mut stacks = preparation.stacks.take();
-    for sealed in core::mem::take(&mut moment.threads) {
-        let SealedThread {
-            thread,
-            how,
-            info,
-            registers,
-        } = sealed;
+    for SealedThread { thread, how, info } in threads {
+        let registers = thread.take_registers().ok_or(EINVAL)?;
         if let Some(stacks) = &mut stacks {
             stacks.add_thread(layout, thread.task(), &registers, &UsedMm::get(memory.mm)?)?;
         }
         let is_first = records.0.is_empty();
         records.push(&thread, how, &info, &registers, layout)?;
-        write_thread(&mut w, layout, &info, &registers, |w| {
-            // The notes of the process come with the first thread.
-            if !is_first {
-                return Ok(());
-            }
+        let mut notes = thread_notes::make(&mut w, layout, &info, registers)?;
+        if is_first {
+            // The notes of the process come with the first thread, between its own.
+            pieces.push(notes.split_to(layout.first_note_size()))?;
             let psargs = core::mem::take(&mut preparation.psargs);
-            notes::write_prpsinfo(w, &process_status(&moment.leader, how, psargs))?;
-            notes::write_siginfo(w)?;
-            notes::write_auxv(w, sys_memory::auxv(process.mm).as_bytes())?;
-            match preparation.files.take() {
-                Some(files) => w.bytes(&files),
-                None => w.bytes(&files_note(hold, process, mappings)?),
-            }
-        })?;
+            let status = process_status(&moment.leader, how, psargs);
+            pieces.push(process_notes(class, &status, process.mm)?)?;
+            let files = match preparation.files.take() {
+                Some(files) => files,
+                None => files_note(hold, process, mappings)?,
+            };
+            pieces.push(Bytes::from_vec(files)?)?;
+        }
+        pieces.push(notes)?;
     }
     let mut features = KVec::new();
     for feature in registers::xsave_features() {
@@ -518,12 +473,14 @@ pub(crate) fn make(
             GFP_KERNEL_ACCOUNT,
         )?;
     }
+    w.clear();
     notes::write_xsave_layout(&mut w, &features)?;
     let filter = moment.filter;
     let shares = mappings.iter().any(|mapping| {
         mapping.traits().shared && filter.dump_size(&mapping.traits()) != DumpSize::Nothing
     });
     let info = write_live_note(&mut w, config, &moment, memory, shares, records)?;
+    pieces.push(Bytes::from_vec(w.into_bytes())?)?;
     let mut segments = KVVec::with_capacity(mappings.len(), GFP_KERNEL_ACCOUNT)?;
     let parts = stacks.map(|stacks| stacks.finish(mappings)).transpose()?;
     for mapping in mappings.iter() {
@@ -534,7 +491,7 @@ pub(crate) fn make(
             None => push(whole)?,
         }
     }
-    let image = Image::new(class, w.into_bytes().as_slice(), &segments)?;
+    let image = Image::new(class, pieces, &segments)?;
     Ok((image, info))
 }
 

@@ -9,3 +9,4 @@ pub(crate) mod memory;
 pub(crate) mod snapshot;
 mod stacks;
 mod thread;
+mod thread_notes;

@@ -4,6 +4,7 @@
 
 use super::{hold::Hold, lifecycle::EndReason};
 use crate::sys::{
+    bytes::Bytes,
     park::Parked,
     registers::Registers,
     task::{self, MmId},
@@ -41,8 +42,17 @@ pub(crate) enum Capture {
 
 struct Captured {
     how: Capture,
-    /// Taken by [`Thread::seal`].
+    /// By [`Thread::seal`]: the registers stay as they are.
+    sealed: bool,
+    /// Until they are taken for the notes.
     registers: Option<Registers>,
+}
+
+impl Captured {
+    /// The registers, if they may still change.
+    fn unsealed(&mut self) -> Option<&mut Registers> {
+        self.registers.as_mut().filter(|_| !self.sealed)
+    }
 }
 
 /// One thread of a held process.
@@ -60,15 +70,17 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Allocates what a thread needs, its registers' room included.
+    /// Allocates what a thread needs, but for the room for its registers.
     pub(super) fn new(
         hold: Arc<Hold>,
         task: ARef<Task>,
+        room: Bytes,
         flags: kernel::alloc::Flags,
     ) -> Result<Arc<HeldThread>> {
         let captured = Captured {
             how: Capture::Waiting,
-            registers: Some(Registers::new(&task, hold.layout(), flags)?),
+            sealed: false,
+            registers: Some(Registers::new(&task, hold.layout(), room, flags)?),
         };
         Arc::pin_init(
             TaskWork::new(pin_init!(Thread {
@@ -87,7 +99,7 @@ impl Thread {
     /// Takes the registers of the calling thread, which is this one.
     pub(super) fn capture_caller(&self) -> Result {
         let mut captured = self.captured.lock();
-        if let Some(registers) = &mut captured.registers {
+        if let Some(registers) = captured.unsealed() {
             registers.capture_current(self.hold.layout(), GFP_KERNEL_ACCOUNT)?;
             captured.how = Capture::Caller;
         }
@@ -102,7 +114,7 @@ impl Thread {
             return true;
         }
         let (mm, layout) = (self.hold.mm_id(), self.hold.layout());
-        let Some(registers) = &mut captured.registers else {
+        let Some(registers) = captured.unsealed() else {
             return true;
         };
         // Without room the next look fares better, if it has called ioperm() since the last.
@@ -124,7 +136,7 @@ impl Thread {
         if captured.how != Capture::Waiting || !self.hold.holds() {
             return;
         }
-        let Some(registers) = &mut captured.registers else {
+        let Some(registers) = captured.unsealed() else {
             return;
         };
         if registers.capture_running(&self.task, mm, layout) {
@@ -150,23 +162,27 @@ impl Thread {
         if captured.how == Capture::Waiting {
             self.hold.arrived();
         }
-        if captured.registers.is_some() {
+        if !captured.sealed {
             captured.how = Capture::Gone;
         }
     }
 
-    /// Fixes the capture as it is now, and hands out the registers; once.
-    pub(super) fn seal(&self) -> Option<(Capture, Registers)> {
+    /// Fixes the capture as it is now; `None` if it was before.
+    pub(super) fn seal(&self) -> Option<Capture> {
         let mut captured = self.captured.lock();
-        let registers = captured.registers.take()?;
-        Some((captured.how, registers))
+        (!core::mem::replace(&mut captured.sealed, true)).then_some(captured.how)
+    }
+
+    /// Hands out the registers, once.
+    pub(super) fn take_registers(&self) -> Option<Registers> {
+        self.captured.lock().registers.take()
     }
 
     /// Takes the thread's own registers, unless the capture is sealed.
     fn arrive(&self) -> Result {
         let mut captured = self.captured.lock();
         let captured = &mut *captured;
-        if let Some(registers) = &mut captured.registers {
+        if let Some(registers) = captured.unsealed() {
             // Under the lock: a thread that has not arrived must not go on before the end.
             registers
                 .capture_current(self.hold.layout(), GFP_NOWAIT | __GFP_NOWARN)
