@@ -153,7 +153,7 @@ impl Session {
             Region::End => return Ok(0),
             Region::Bytes(bytes) => to.copy_to_iter(bytes),
             Region::Memory { vaddr, size } => {
-                memory::read_batch(&mm, &self.counters, vaddr, size, to)?
+                memory::read_round(&mm, &self.counters, vaddr, size, to)?
             }
         };
         // Was it the image's until the last byte was copied? Pairs with the full barrier of

@@ -182,9 +182,6 @@ unsigned long livecore_mm_map_count(struct mm_struct *mm);
 unsigned long livecore_mm_dump_filter(struct mm_struct *mm);
 void livecore_mm_args(struct mm_struct *mm, unsigned long *start, unsigned long *end);
 void livecore_mm_auxv(struct mm_struct *mm, unsigned long *out, unsigned int words);
-void livecore_put_page(struct page *page);
-size_t livecore_copy_page_to_iter(struct page *page, size_t offset, size_t len,
-				  struct iov_iter *to);
 void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len);
 void livecore_peek(struct mm_struct *mm, unsigned long addr, void *to, size_t len);
 void livecore_read_barrier(void);
@@ -206,6 +203,13 @@ enum livecore_entry {
 #define LIVECORE_VMA_FAULTS		0x10 /* what is not mapped only a fault finds */
 #define LIVECORE_VMA_WATCHED		0x20 /* userfaultfd */
 #define LIVECORE_VMA_WATCHED_READS	0x40 /* userfaultfd, whatever is mapped (7.3) */
+#define LIVECORE_VMA_ANON		0x80 /* what is not mapped is nowhere */
+
+/*
+ * Pages in a row, as one u64: the physical address of the first, 0 for a hole,
+ * and in the low bits how many. Those of a folio own one reference on it.
+ */
+#define LIVECORE_ROUND_PAGES		512 /* of all runs of one round; less than PAGE_SIZE */
 
 /* A mapping, while mmap_lock is held. */
 struct livecore_vma {
@@ -221,19 +225,25 @@ unsigned long livecore_huge_page_left(struct vm_area_struct *vma, unsigned long 
 enum livecore_entry livecore_entry_at(struct mm_struct *mm, unsigned long addr);
 unsigned long livecore_entry_end(struct mm_struct *mm, unsigned long addr, unsigned long end,
 				 enum livecore_entry entry);
-unsigned int livecore_take_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
-				 struct page **pages);
-long livecore_fault_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
-			  bool may_fault, struct page **pages);
-struct page *livecore_vdso_page(struct vm_area_struct *vma, unsigned long addr);
+unsigned int livecore_take_runs(struct mm_struct *mm, unsigned long addr, unsigned long pages,
+				bool none_is_hole, u64 *runs, unsigned int max);
+long livecore_fault_runs(struct mm_struct *mm, unsigned long addr, unsigned long pages,
+			 bool may_fault, u64 *runs, unsigned int max);
+long livecore_fault_huge(struct mm_struct *mm, unsigned long addr, unsigned long pages,
+			 bool may_fault, u64 *run);
+bool livecore_is_vdso(struct vm_area_struct *vma, unsigned long addr);
+unsigned int livecore_take_vdso(struct vm_area_struct *vma, unsigned long addr, u64 *run);
 struct file *livecore_vma_file(struct vm_area_struct *vma, unsigned long addr,
 			       unsigned long *index);
 unsigned long livecore_file_data(struct vm_area_struct *vma, unsigned long addr,
 				 unsigned long end);
 unsigned long livecore_file_hole(struct vm_area_struct *vma, unsigned long addr,
 				 unsigned long end);
-long livecore_file_pages(struct file *file, unsigned long index, unsigned int count,
-			 struct page **pages);
+long livecore_file_runs(struct file *file, unsigned long index, unsigned long pages,
+			u64 *runs, unsigned int max);
+void livecore_put_run(u64 run);
+size_t livecore_copy_run_to_iter(u64 run, size_t offset, size_t len, struct iov_iter *to);
+void livecore_copy_run(u64 run, size_t offset, void *to, size_t len);
 
 /* snapshot.c */
 void livecore_set_mm_copy(const unsigned long addresses[4]);

@@ -198,26 +198,10 @@ void livecore_mm_auxv(struct mm_struct *mm, unsigned long *out, unsigned int wor
 		out[i] = i < ARRAY_SIZE(mm->saved_auxv) ? READ_ONCE(mm->saved_auxv[i]) : 0;
 }
 
-void livecore_put_page(struct page *page)
-{
-	put_page(page);
-}
-
 /*
- * Both copy as fs/coredump.c does: memory that turns out to be broken is no
- * machine check in the kernel, but zeros.
+ * As fs/coredump.c does: memory that turns out to be broken is no machine check
+ * in the kernel, but zeros.
  */
-size_t livecore_copy_page_to_iter(struct page *page, size_t offset, size_t len,
-				  struct iov_iter *to)
-{
-	size_t copied = _copy_mc_to_iter(page_address(page) + offset, len, to);
-
-	/* If it was the destination that cannot be written, this cannot either. */
-	if (copied < len)
-		copied += iov_iter_zero(len - copied, to);
-	return copied;
-}
-
 void livecore_copy_from_page(struct page *page, size_t offset, void *to, size_t len)
 {
 	unsigned long left = copy_mc_to_kernel(to, page_address(page) + offset, len);

@@ -15,6 +15,7 @@
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/shmem_fs.h>
+#include <linux/uio.h>
 #include <linux/userfaultfd_k.h>
 #include <asm/vdso.h>
 #include <livecore/helpers.h>
@@ -95,6 +96,8 @@ bool livecore_find_vma(struct mm_struct *mm, unsigned long addr, struct livecore
 		traits |= LIVECORE_VMA_PLAIN;
 	if (is_of_file(vma))
 		traits |= LIVECORE_VMA_FILE;
+	else if (vma_is_anonymous(vma))
+		traits |= LIVECORE_VMA_ANON;
 	else if (vma->vm_file && vma->vm_ops && vma->vm_ops->fault)
 		traits |= LIVECORE_VMA_FAULTS;
 	if (userfaultfd_armed(vma))
@@ -141,17 +144,17 @@ static enum livecore_entry pmd_entry(pmd_t pmd)
 }
 
 /*
- * A reference on a page that an entry named a moment ago. The caller looks at
- * the entry again: try_get_folio(), mm/gup.c.
+ * A reference on the folio of a page that an entry named a moment ago. The
+ * caller looks at the entry again: try_get_folio(), mm/gup.c.
  */
-static struct page *try_get(struct page *page)
+static struct folio *try_get(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 
 	if (!folio_try_get(folio))
 		return NULL;
 	if (page_folio(page) == folio)
-		return page;
+		return folio;
 	folio_put(folio);
 	return NULL;
 }
@@ -196,70 +199,65 @@ static bool settled_pte(struct mm_struct *mm, pmd_t *pmdp, pmd_t pmd, pte_t *pte
 }
 
 /*
- * What is there for @addr? *@next is where the table, or the entry, that says
- * so ends. With @page: takes a reference on what is mapped; NULL if it could
- * not be taken, since the entry changed.
+ * The PMD entry for @addr; or NULL, and what a level above has there, *@entry,
+ * up to *@next.
  *
  * Under mmap_lock no table goes but by RCU: those of PTEs, when khugepaged
- * or PT_RECLAIM finds them empty. The answer may be old when it comes, but it
- * was true, and a page that was taken was there: as gup_fast_pte_range() does it,
- * which marks it as accessed besides. Not for hugetlb, whose tables are shared
+ * or PT_RECLAIM finds them empty. Not for hugetlb, whose tables are shared
  * with others, who do not take our lock.
  */
-static enum livecore_entry walk(struct mm_struct *mm, unsigned long addr, unsigned long *next,
-				struct page **page)
+static pmd_t *find_pmd(struct mm_struct *mm, unsigned long addr, unsigned long *next,
+		       enum livecore_entry *entry)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
-	enum livecore_entry entry;
 	p4d_t *p4d;
 	pud_t pud;
-	pmd_t *pmdp, pmd;
-	pte_t *ptep, pte;
 
+	*entry = LIVECORE_ENTRY_NONE;
 	*next = (addr & PGDIR_MASK) + PGDIR_SIZE;
 	if (pgd_none(*pgd))
-		return LIVECORE_ENTRY_NONE;
+		return NULL;
 	p4d = p4d_offset(pgd, addr);
 	*next = (addr & P4D_MASK) + P4D_SIZE;
 	if (p4d_none(*p4d))
-		return LIVECORE_ENTRY_NONE;
+		return NULL;
 	pud = READ_ONCE(*pud_offset(p4d, addr));
 	*next = (addr & PUD_MASK) + PUD_SIZE;
 	if (pud_none(pud))
-		return LIVECORE_ENTRY_NONE;
-	if (!pud_present(pud) || pud_leaf(pud))
-		return pud_present(pud) ? LIVECORE_ENTRY_MAPPED : LIVECORE_ENTRY_SWAP;
+		return NULL;
+	if (!pud_present(pud) || pud_leaf(pud)) {
+		*entry = pud_present(pud) ? LIVECORE_ENTRY_MAPPED : LIVECORE_ENTRY_SWAP;
+		return NULL;
+	}
+	*next = (addr & PMD_MASK) + PMD_SIZE;
+	return pmd_offset(&pud, addr);
+}
+
+/*
+ * What is there for @addr? *@next is where the table, or the entry, that says
+ * so ends. The answer may be old when it comes, but it was true.
+ */
+static enum livecore_entry walk(struct mm_struct *mm, unsigned long addr, unsigned long *next)
+{
+	enum livecore_entry entry;
+	pmd_t *pmdp, pmd;
+	pte_t pte;
+
+	pmdp = find_pmd(mm, addr, next, &entry);
+	if (!pmdp)
+		return entry;
 	rcu_read_lock();
-	pmdp = pmd_offset(&pud, addr);
 again:
 	pmd = settled_pmd(mm, pmdp);
-	*next = (addr & PMD_MASK) + PMD_SIZE;
 	if (pmd_none(pmd)) {
 		entry = LIVECORE_ENTRY_NONE;
 	} else if (!pmd_present(pmd) || pmd_leaf(pmd)) {
 		entry = pmd_entry(pmd);
-		if (page && entry == LIVECORE_ENTRY_MAPPED) {
-			*page = try_get(pmd_page(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT));
-			if (*page && pmd_val(pmdp_get_lockless(pmdp)) != pmd_val(pmd)) {
-				put_page(*page);
-				*page = NULL;
-			}
-		}
 	} else {
-		*next = (addr & PAGE_MASK) + PAGE_SIZE;
-		ptep = pte_offset_kernel(&pmd, addr);
-		if (!settled_pte(mm, pmdp, pmd, ptep, &pte))
+		if (!settled_pte(mm, pmdp, pmd, pte_offset_kernel(&pmd, addr), &pte))
 			goto again;
 		entry = pte_entry(pte);
-		if (page && entry == LIVECORE_ENTRY_MAPPED) {
-			*page = try_get(pte_page(pte));
-			/* A table that is not in place any more says nothing, either. */
-			if (*page && (pmd_val(pmdp_get_lockless(pmdp)) != pmd_val(pmd) ||
-				      pte_val(ptep_get_lockless(ptep)) != pte_val(pte))) {
-				put_page(*page);
-				*page = NULL;
-			}
-		}
+		*next = (addr & PAGE_MASK) + PAGE_SIZE;
 	}
 	rcu_read_unlock();
 	return entry;
@@ -270,7 +268,7 @@ enum livecore_entry livecore_entry_at(struct mm_struct *mm, unsigned long addr)
 {
 	unsigned long next;
 
-	return walk(mm, addr, &next, NULL);
+	return walk(mm, addr, &next);
 }
 
 /**
@@ -294,7 +292,7 @@ unsigned long livecore_entry_end(struct mm_struct *mm, unsigned long addr, unsig
 	/* One page at least, whatever changed meanwhile. */
 	addr += PAGE_SIZE;
 	for (steps = 0; steps < MAX_STEPS && addr < end; steps++) {
-		if (walk(mm, addr, &next, NULL) != entry)
+		if (walk(mm, addr, &next) != entry)
 			break;
 		/* The end of the address space wraps. */
 		addr = next > addr ? next : end;
@@ -302,74 +300,295 @@ unsigned long livecore_entry_end(struct mm_struct *mm, unsigned long addr, unsig
 	return min(addr, end);
 }
 
-/**
- * livecore_take_pages() - Take references on what the page tables have.
- * @mm: the memory; mmap_lock is held
- * @addr: the first page, in a mapping that is LIVECORE_VMA_PLAIN
- * @count: how many pages, at most, in that mapping
- * @pages: where to put them
- *
- * Return: how many, up to the first that is not mapped, or changes right now.
- */
-unsigned int livecore_take_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
-				 struct page **pages)
+/* A run of pages of one folio, on which it owns one reference. */
+static u64 page_run(struct page *page, unsigned long pages)
 {
-	unsigned int taken;
-	unsigned long next;
+	return page_to_phys(page) | pages;
+}
 
-	for (taken = 0; taken < count; taken++, addr += PAGE_SIZE) {
-		pages[taken] = NULL;
-		walk(mm, addr, &next, &pages[taken]);
-		if (!pages[taken])
+static struct page *run_page(u64 run)
+{
+	return pfn_to_page(PHYS_PFN(run));
+}
+
+/* Runs that are being taken. */
+struct taker {
+	struct mm_struct *mm;
+	unsigned long addr;	/* up to here there are */
+	unsigned long end;
+	bool none_is_hole;
+	u64 *runs;
+	unsigned int count, max;
+};
+
+static bool add_run(struct taker *taker, u64 run)
+{
+	if (taker->count == taker->max)
+		return false;
+	taker->runs[taker->count++] = run;
+	taker->addr += (run & ~PAGE_MASK) << PAGE_SHIFT;
+	return true;
+}
+
+/* All holes together are less than a run may have: LIVECORE_ROUND_PAGES. */
+static bool add_hole(struct taker *taker, unsigned long pages)
+{
+	u64 *last = taker->count ? &taker->runs[taker->count - 1] : NULL;
+
+	if (!last || *last & PAGE_MASK)
+		return add_run(taker, pages);
+	*last += pages;
+	taker->addr += pages << PAGE_SHIFT;
+	return true;
+}
+
+/* What *@pmdp, @pmd a moment ago, maps up to @end; false if that is not there any more. */
+static bool take_huge(struct taker *taker, pmd_t *pmdp, pmd_t pmd, unsigned long end)
+{
+	struct page *page = pmd_page(pmd) + ((taker->addr & ~PMD_MASK) >> PAGE_SHIFT);
+	struct folio *folio = try_get(page);
+
+	if (!folio)
+		return false;
+	if (pmd_val(pmdp_get_lockless(pmdp)) == pmd_val(pmd) &&
+	    add_run(taker, page_run(page, (end - taker->addr) >> PAGE_SHIFT)))
+		return true;
+	folio_put(folio);
+	return false;
+}
+
+/*
+ * What *@ptep, @pte a moment ago, and those after it map, up to @end, as far as
+ * it is one folio's pages in a row; 0 if that is not there any more. How many?
+ *
+ * As gup_fast_pte_range() does it: with the reference taken, an entry that names
+ * a page of this folio, in a table that is in place, says that it was there.
+ */
+static unsigned long take_ptes(struct taker *taker, pmd_t *pmdp, pmd_t pmd, pte_t *ptep,
+			       pte_t pte, unsigned long end)
+{
+	unsigned long pages = (end - taker->addr) >> PAGE_SHIFT;
+	struct page *page = pte_page(pte);
+	struct folio *folio = try_get(page);
+	unsigned long run;
+
+	if (!folio)
+		return 0;
+	if (pte_val(ptep_get_lockless(ptep)) != pte_val(pte))
+		goto put;
+	pages = min(pages, folio_nr_pages(folio) - folio_page_idx(folio, page));
+	for (run = 1; run < pages; run++) {
+		pte_t next = ptep_get_lockless(ptep + run);
+
+		if (pte_entry(next) != LIVECORE_ENTRY_MAPPED ||
+		    pte_pfn(next) != pte_pfn(pte) + run)
 			break;
 	}
-	return taken;
+	if (pmd_val(pmdp_get_lockless(pmdp)) == pmd_val(pmd) &&
+	    add_run(taker, page_run(page, run)))
+		return run;
+put:
+	folio_put(folio);
+	return 0;
+}
+
+/* How many entries from *@ptep on are empty? -1 if the table is not in place any more. */
+static long settled_none(struct mm_struct *mm, pmd_t *pmdp, pmd_t pmd, pte_t *ptep,
+			 unsigned long max)
+{
+	spinlock_t *ptl = pte_lockptr(mm, &pmd); /* of the whole table */
+	long none = 0;
+
+	spin_lock(ptl);
+	while (none < max && pte_none(ptep_get(ptep + none)))
+		none++;
+	if (!pmd_same(pmd, pmdp_get_lockless(pmdp)))
+		none = -1;
+	spin_unlock(ptl);
+	return none;
+}
+
+/* What the table that @pmd, *@pmdp a moment ago, names has up to @end; false: no further. */
+static bool take_table(struct taker *taker, pmd_t *pmdp, pmd_t pmd, unsigned long end)
+{
+	pte_t *ptep = pte_offset_kernel(&pmd, taker->addr);
+	long pages;
+
+	for (; taker->addr < end; ptep += pages) {
+		pte_t pte = ptep_get_lockless(ptep);
+
+		pages = 1;
+		switch (pte_entry(pte)) {
+		case LIVECORE_ENTRY_MAPPED:
+			pages = take_ptes(taker, pmdp, pmd, ptep, pte, end);
+			if (!pages)
+				return false;
+			break;
+		case LIVECORE_ENTRY_NONE:
+			if (!taker->none_is_hole)
+				return false;
+			if (pte_none(pte))
+				pages = settled_none(taker->mm, pmdp, pmd, ptep,
+						     (end - taker->addr) >> PAGE_SHIFT);
+			if (pages < 0)
+				return true;
+			fallthrough;
+		case LIVECORE_ENTRY_SPECIAL:
+			if (pages && !add_hole(taker, pages))
+				return false;
+			break;
+		default:
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What one PMD entry, or one above it, has; false: no further. Under RCU. */
+static bool take_step(struct taker *taker)
+{
+	enum livecore_entry entry;
+	unsigned long next, end;
+	pmd_t *pmdp, pmd;
+
+	pmdp = find_pmd(taker->mm, taker->addr, &next, &entry);
+	/* The end of the address space wraps. */
+	end = next > taker->addr ? min(next, taker->end) : taker->end;
+	if (pmdp) {
+		pmd = settled_pmd(taker->mm, pmdp);
+		if (pmd_present(pmd) && !pmd_leaf(pmd))
+			return take_table(taker, pmdp, pmd, end);
+		entry = pmd_none(pmd) ? LIVECORE_ENTRY_NONE : pmd_entry(pmd);
+		if (entry == LIVECORE_ENTRY_MAPPED)
+			return take_huge(taker, pmdp, pmd, end);
+	}
+	return (entry == LIVECORE_ENTRY_SPECIAL ||
+		(entry == LIVECORE_ENTRY_NONE && taker->none_is_hole)) &&
+	       add_hole(taker, (end - taker->addr) >> PAGE_SHIFT);
 }
 
 /**
- * livecore_fault_pages() - Take references, and bring what is not there.
+ * livecore_take_runs() - Take references on what the page tables have.
+ * @mm: the memory; mmap_lock is held
+ * @addr: the first page, in a mapping that is LIVECORE_VMA_PLAIN
+ * @pages: how many, at most, in that mapping, and no more than LIVECORE_ROUND_PAGES
+ * @none_is_hole: is what they do not have a hole, or not to be told from here?
+ * @runs: where to put them, in order
+ * @max: how many runs fit
+ *
+ * Nothing is marked as accessed, other than by get_user_pages_fast().
+ *
+ * Return: how many runs, up to what has to be brought, or changes right now.
+ */
+unsigned int livecore_take_runs(struct mm_struct *mm, unsigned long addr, unsigned long pages,
+				bool none_is_hole, u64 *runs, unsigned int max)
+{
+	struct taker taker = {
+		.mm = mm,
+		.addr = addr,
+		.end = addr + (pages << PAGE_SHIFT),
+		.none_is_hole = none_is_hole,
+		.runs = runs,
+		.max = max,
+	};
+	bool more = true;
+
+	while (more && taker.addr < taker.end) {
+		rcu_read_lock();
+		more = take_step(&taker);
+		rcu_read_unlock();
+	}
+	return taker.count;
+}
+
+/**
+ * livecore_fault_runs() - Take references, and bring what is not there.
  * @mm: the memory; mmap_lock is held
  * @addr: the first page
- * @count: how many pages, at most
+ * @pages: how many, at most, and no more than LIVECORE_ROUND_PAGES
  * @may_fault: bring them?
- * @pages: where to put them
+ * @runs: where to put them, in order
+ * @max: how many runs fit
  *
  * get_dump_page(), mm/gup.c, of a foreign mm. Drops mmap_lock.
  *
- * Return: how many, or a negative errno if the first cannot be had: -EINTR if
- * the caller is being killed, -EHWPOISON if it is broken.
+ * Return: how many runs, or a negative errno if the first page cannot be had:
+ * -EINTR if the caller is being killed, -EHWPOISON if it is broken.
  */
-long livecore_fault_pages(struct mm_struct *mm, unsigned long addr, unsigned int count,
-			  bool may_fault, struct page **pages)
+long livecore_fault_runs(struct mm_struct *mm, unsigned long addr, unsigned long pages,
+			 bool may_fault, u64 *runs, unsigned int max)
 {
 	unsigned int flags = FOLL_FORCE | FOLL_DUMP | FOLL_HWPOISON;
+	struct page **taken_pages = (struct page **)runs;
 	int locked = 1;
-	long taken;
+	long taken, i;
 
+	BUILD_BUG_ON(sizeof(*taken_pages) != sizeof(*runs));
 	if (!may_fault)
 		flags |= FOLL_NOFAULT;
-	taken = get_user_pages_remote(mm, addr, count, flags, pages, &locked);
+	taken = get_user_pages_remote(mm, addr, min_t(unsigned long, pages, max), flags,
+				      taken_pages, &locked);
 	if (locked)
 		mmap_read_unlock(mm);
 	if (taken < 0 && fatal_signal_pending(current))
 		return -EINTR;
+	for (i = 0; i < taken; i++)
+		runs[i] = page_run(taken_pages[i], 1);
 	return taken ?: -EFAULT;
 }
 
-/* The vdso's pages are the kernel's, and mapped one by one as they are used. */
-struct page *livecore_vdso_page(struct vm_area_struct *vma, unsigned long addr)
+/**
+ * livecore_fault_huge() - Take a reference on a page of hugetlb.
+ * @mm: the memory; mmap_lock is held
+ * @addr: the first small page
+ * @pages: how many, at most, of this huge page
+ * @may_fault: bring it, if it is swapped out, or migrating?
+ * @run: where to put it
+ *
+ * Return: 1, or a negative errno, as livecore_fault_runs(), which this is but
+ * for the size: a huge page is mapped as a whole.
+ */
+long livecore_fault_huge(struct mm_struct *mm, unsigned long addr, unsigned long pages,
+			 bool may_fault, u64 *run)
+{
+	long taken = livecore_fault_runs(mm, addr, 1, may_fault, run, 1);
+	struct page *page;
+	struct folio *folio;
+
+	if (taken != 1)
+		return taken;
+	page = run_page(*run);
+	folio = page_folio(page);
+	*run = page_run(page, min(pages, folio_nr_pages(folio) - folio_page_idx(folio, page)));
+	return 1;
+}
+
+/*
+ * Is there a page of the vdso at @addr? They are the kernel's, and mapped one by
+ * one as they are used.
+ */
+bool livecore_is_vdso(struct vm_area_struct *vma, unsigned long addr)
 {
 	const struct vdso_image *image = vma->vm_mm->context.vdso_image;
-	struct page *page;
 
 	/* What was mapped over it is something else. */
-	if (!image || vma->vm_start != (unsigned long)vma->vm_mm->context.vdso ||
-	    addr - vma->vm_start >= image->size ||
-	    !vma->vm_ops || !vma->vm_ops->name || !vma->vm_ops->name(vma))
-		return NULL;
-	page = virt_to_page(image->data + ((addr - vma->vm_start) & PAGE_MASK));
+	return image && vma->vm_start == (unsigned long)vma->vm_mm->context.vdso &&
+	       addr - vma->vm_start < image->size &&
+	       vma->vm_ops && vma->vm_ops->name && vma->vm_ops->name(vma);
+}
+
+/* Takes a reference on that page: 1, or 0 if there is none. */
+unsigned int livecore_take_vdso(struct vm_area_struct *vma, unsigned long addr, u64 *run)
+{
+	struct page *page;
+
+	if (!livecore_is_vdso(vma, addr))
+		return 0;
+	page = virt_to_page(vma->vm_mm->context.vdso_image->data +
+			    ((addr - vma->vm_start) & PAGE_MASK));
 	get_page(page);
-	return page;
+	*run = page_run(page, 1);
+	return 1;
 }
 
 /* The file of a mapping, with a reference, and the index of @addr's page. */
@@ -439,20 +658,8 @@ unsigned long livecore_file_hole(struct vm_area_struct *vma, unsigned long addr,
 	return min(addr, end);
 }
 
-/* The page of a referenced folio, unless it is poisoned, as read(2) does it. */
-static struct page *sound_page(struct folio *folio, pgoff_t index)
-{
-	struct page *page = folio_file_page(folio, index);
-
-	if (PageHWPoison(page)) {
-		folio_put(folio);
-		return ERR_PTR(-EHWPOISON);
-	}
-	return page;
-}
-
-/* A page of a shmem file, by its index; NULL for a hole, which is not filled. */
-static struct page *shmem_file_page(struct address_space *mapping, pgoff_t index)
+/* The folio of a shmem file's page; NULL for a hole, which is not filled. */
+static struct folio *shmem_file_folio(struct address_space *mapping, pgoff_t index)
 {
 	struct folio *folio = filemap_get_folio(mapping, index);
 	int err;
@@ -470,7 +677,7 @@ static struct page *shmem_file_page(struct address_space *mapping, pgoff_t index
 		folio_put(folio);
 		return NULL;
 	}
-	return sound_page(folio, index);
+	return folio;
 }
 
 /* What is not in the page cache yet, as filemap_fault() reads it. */
@@ -486,53 +693,124 @@ static struct folio *read_folio(struct file *file, pgoff_t index)
 	return folio;
 }
 
-/* A page of a file, by its index, as a page fault would find it; or NULL. */
-static struct page *file_page(struct file *file, pgoff_t index)
+/* The folio of a file's page, as a page fault would find it; or NULL. */
+static struct folio *file_folio(struct file *file, pgoff_t index)
 {
 	struct address_space *mapping = file->f_mapping;
 	struct folio *folio;
 
-	if (index >= file_pages(mapping))
-		return NULL;
 	if (shmem_mapping(mapping))
-		return shmem_file_page(mapping, index);
+		return shmem_file_folio(mapping, index);
 	/* Reading marks as accessed, finding does not. */
 	folio = filemap_get_folio(mapping, index);
 	if (!IS_ERR(folio) && !folio_test_uptodate(folio)) {
 		folio_put(folio);
 		folio = ERR_PTR(-ENOENT);
 	}
-	if (IS_ERR(folio))
-		folio = read_folio(file, index);
-	return IS_ERR(folio) ? ERR_CAST(folio) : sound_page(folio, index);
+	return IS_ERR(folio) ? read_folio(file, index) : folio;
+}
+
+/*
+ * At most @pages of a referenced folio, which is then the run's, from @index
+ * on; 0, if the first is poisoned: it is not looked at, as in read(2).
+ */
+static u64 sound_run(struct folio *folio, pgoff_t index, unsigned long pages)
+{
+	unsigned long sound;
+
+	pages = min(pages, folio_next_index(folio) - index);
+	for (sound = 0; sound < pages; sound++)
+		if (PageHWPoison(folio_file_page(folio, index + sound)))
+			break;
+	if (sound)
+		return page_run(folio_file_page(folio, index), sound);
+	folio_put(folio);
+	return 0;
 }
 
 /**
- * livecore_file_pages() - Take references on pages of a file.
+ * livecore_file_runs() - Take references on pages of a file.
  * @file: the file of a mapping that is LIVECORE_VMA_FILE
  * @index: the first page
- * @count: how many, at most
- * @pages: where to put them
+ * @pages: how many, at most, and no more than LIVECORE_ROUND_PAGES
+ * @runs: where to put them, in order
+ * @max: how many runs fit
  *
  * May wait for them to be read. No lock may be held.
  *
- * Return: how many, up to the first that the file does not have; or a negative
- * errno if the first cannot be had: -EINTR if the caller is being killed,
- * -EHWPOISON if it is broken.
+ * Return: how many runs, up to the first page that the file does not have; or
+ * a negative errno if the first cannot be had: -EINTR if the caller is being
+ * killed, -EHWPOISON if it is broken.
  */
-long livecore_file_pages(struct file *file, unsigned long index, unsigned int count,
-			 struct page **pages)
+long livecore_file_runs(struct file *file, unsigned long index, unsigned long pages,
+			u64 *runs, unsigned int max)
 {
-	struct page *page;
+	struct folio *folio;
+	pgoff_t in_file;
 	long taken;
 
-	for (taken = 0; taken < count; taken++) {
+	for (taken = 0; taken < max && pages; taken++) {
 		if (fatal_signal_pending(current))
 			return taken ?: -EINTR;
-		page = file_page(file, index + taken);
-		if (IS_ERR_OR_NULL(page))
-			return taken ?: PTR_ERR(page);
-		pages[taken] = page;
+		in_file = file_pages(file->f_mapping);
+		if (index >= in_file)
+			return taken;
+		folio = file_folio(file, index);
+		if (IS_ERR_OR_NULL(folio))
+			return taken ?: PTR_ERR(folio);
+		runs[taken] = sound_run(folio, index, min(pages, in_file - index));
+		if (!runs[taken])
+			return taken ?: -EHWPOISON;
+		index += runs[taken] & ~PAGE_MASK;
+		pages -= runs[taken] & ~PAGE_MASK;
 	}
 	return taken;
+}
+
+void livecore_put_run(u64 run)
+{
+	put_page(run_page(run));
+}
+
+/**
+ * livecore_copy_run_to_iter() - Copy of a run's memory.
+ * @run: the run, no hole
+ * @offset: from which byte of it
+ * @len: how many bytes, all in it
+ * @to: where to
+ *
+ * As fs/coredump.c does it: memory that turns out to be broken is no machine
+ * check in the kernel, but zeros up to the end of its page. No lock may be held.
+ *
+ * Return: how many bytes; fewer than @len if @to takes no more.
+ */
+size_t livecore_copy_run_to_iter(u64 run, size_t offset, size_t len, struct iov_iter *to)
+{
+	const void *from = page_address(run_page(run)) + offset;
+	size_t copied = 0, step, zeros;
+
+	for (;;) {
+		step = _copy_mc_to_iter(from + copied, len - copied, to);
+		copied += step;
+		if (copied == len)
+			return copied;
+		/* If it was the destination that cannot be written, this cannot either. */
+		zeros = min(len - copied, PAGE_SIZE - offset_in_page(from + copied));
+		step = iov_iter_zero(zeros, to);
+		copied += step;
+		if (step < zeros || copied == len)
+			return copied;
+	}
+}
+
+/* The same into kernel memory, all of it. */
+void livecore_copy_run(u64 run, size_t offset, void *to, size_t len)
+{
+	size_t step;
+
+	for (; len; offset += step, to += step, len -= step) {
+		step = min(len, PAGE_SIZE - offset_in_page(offset));
+		livecore_copy_from_page(run_page(run) + (offset >> PAGE_SHIFT),
+					offset_in_page(offset), to, step);
+	}
 }

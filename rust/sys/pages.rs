@@ -3,11 +3,18 @@
 //! The pages of a process: what is at an address, and references on it (`helpers/pages.c`).
 
 use super::{ffi, memory::UsedMm};
-use core::{marker::PhantomData, ptr};
+use crate::elf::PAGE_SIZE;
+use core::{marker::PhantomData, mem::MaybeUninit};
 use kernel::{bindings, iov::IovIterDest, prelude::*, types::NotThreadSafe};
 
 /// How many pages are taken under one hold of `mmap_lock`.
-pub(crate) const BATCH: usize = 64;
+pub(crate) const ROUND: u64 = ffi::LIVECORE_ROUND_PAGES as u64;
+
+/// How many runs they may be. Runs are on the stack: a kilobyte.
+const RUNS: usize = 128;
+
+/// How many pages are brought, one after the other, before anybody hears of it.
+pub(crate) const BROUGHT: u64 = 64;
 
 /// What the page tables have for an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,22 +80,49 @@ impl<'a> LockedMm<'a> {
         }
     }
 
-    /// Takes references on at most `wanted` pages from the one with `address` in it, and
+    /// Takes references on at most `pages` pages from the one with `address` in it, and
     /// brings those that are not there, if it `may_fault`. One at least, or an error: `EINTR`
     /// if the caller is being killed, `EHWPOISON` if the first is broken.
-    pub(crate) fn fault(self, address: u64, wanted: usize, may_fault: bool) -> Result<PageBatch> {
+    pub(crate) fn fault(
+        self,
+        address: u64,
+        pages: u64,
+        may_fault: bool,
+        runs: &mut Runs,
+    ) -> Result {
         // What follows drops the lock.
         let this = core::mem::ManuallyDrop::new(self);
-        PageBatch::fill(wanted, |pages, wanted| {
-            // SAFETY: The mm is locked; there is room for `wanted` pages.
+        let (mm, address) = (this.mm.as_raw(), address as usize);
+        runs.fill(|runs, max| {
+            // SAFETY: The mm is locked; there is room for `max` runs.
             unsafe {
-                ffi::livecore_fault_pages(
-                    this.mm.as_raw(),
-                    address as usize,
-                    wanted,
+                ffi::livecore_fault_runs(
+                    mm,
+                    address,
+                    pages.min(BROUGHT) as usize,
                     may_fault,
-                    pages,
+                    runs,
+                    max,
                 )
+            }
+        })
+    }
+
+    /// The same for at most `pages` small pages of one huge page of hugetlb.
+    pub(crate) fn fault_huge(
+        self,
+        address: u64,
+        pages: u64,
+        may_fault: bool,
+        runs: &mut Runs,
+    ) -> Result {
+        // What follows drops the lock.
+        let this = core::mem::ManuallyDrop::new(self);
+        let (mm, address) = (this.mm.as_raw(), address as usize);
+        runs.fill(|runs, _| {
+            // SAFETY: The mm is locked; there is room for a run.
+            unsafe {
+                ffi::livecore_fault_huge(mm, address, pages.min(ROUND) as usize, may_fault, runs)
             }
         })
     }
@@ -138,6 +172,11 @@ impl LockedMapping<'_> {
     /// What is not mapped is in a file.
     pub(crate) fn is_of_file(&self) -> bool {
         self.has(ffi::LIVECORE_VMA_FILE)
+    }
+
+    /// What is not mapped is nowhere: nobody has written it.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.has(ffi::LIVECORE_VMA_ANON)
     }
 
     /// What is not mapped only a fault can find: DAX, for one.
@@ -191,31 +230,44 @@ impl LockedMapping<'_> {
         }
     }
 
-    /// Takes references on what the page tables have, from `address`; maybe none. Only for
-    /// plain mappings.
-    pub(crate) fn take(&self, address: u64, wanted: usize) -> PageBatch {
-        let wanted = if self.is_plain() { wanted } else { 0 };
-        PageBatch::fill(wanted, |pages, wanted| {
-            // SAFETY: The mm is locked, the mapping is plain; there is room for `wanted` pages.
-            unsafe {
-                ffi::livecore_take_pages(self.lock.mm.as_raw(), address as usize, wanted, pages)
-                    as isize
-            }
-        })
-        .unwrap_or(PageBatch::EMPTY)
+    /// Takes references on what the page tables have, on at most `pages` pages from `address`;
+    /// maybe on none. Where they have nothing is a hole, or else the end. Only for plain
+    /// mappings.
+    pub(crate) fn take(&self, address: u64, pages: u64, none_is_hole: bool, runs: &mut Runs) {
+        runs.clear();
+        if !self.is_plain() {
+            return;
+        }
+        // It cannot fail.
+        let _ = runs.fill(|runs, max| {
+            // SAFETY: The mm is locked, the mapping is plain; there is room for `max` runs.
+            let taken = unsafe {
+                ffi::livecore_take_runs(
+                    self.lock.mm.as_raw(),
+                    address as usize,
+                    pages.min(ROUND) as usize,
+                    none_is_hole,
+                    runs,
+                    max,
+                )
+            };
+            taken as isize
+        });
     }
 
-    /// Takes the vdso's page at `address`, if this is the vdso.
-    pub(crate) fn take_vdso(&self, address: u64) -> PageBatch {
+    /// Does the vdso have a page for `address`, mapped or not?
+    pub(crate) fn is_vdso(&self, address: u64) -> bool {
         // SAFETY: By the type invariant.
-        let page = unsafe { ffi::livecore_vdso_page(self.vma.vma, address as usize) };
-        let mut batch = PageBatch::EMPTY;
-        if !page.is_null() {
-            // INVARIANT: The reference is ours.
-            batch.pages[0] = page;
-            batch.count = 1;
-        }
-        batch
+        unsafe { ffi::livecore_is_vdso(self.vma.vma, address as usize) }
+    }
+
+    /// Takes the vdso's page at `address`; none if this is not the vdso.
+    pub(crate) fn take_vdso(&self, address: u64, runs: &mut Runs) {
+        // It cannot fail.
+        let _ = runs.fill(|runs, _| {
+            // SAFETY: By the type invariant; there is room for a run.
+            unsafe { ffi::livecore_take_vdso(self.vma.vma, address as usize, runs) as isize }
+        });
     }
 
     /// From `address` up to `end`, where is the first page that the file has, or may have?
@@ -262,13 +314,21 @@ pub(crate) struct MappedFile {
 }
 
 impl MappedFile {
-    /// Takes references on at most `wanted` pages; none, if the file does not have the first.
+    /// Takes references on at most `pages` pages; none, if the file does not have the first.
     /// May wait for them to be read; no lock may be held. Fails with `EINTR` if the caller is
     /// being killed, with `EHWPOISON` if the first is broken, or with what reading says.
-    pub(crate) fn take(&self, wanted: usize) -> Result<PageBatch> {
-        PageBatch::fill(wanted, |pages, wanted| {
-            // SAFETY: By the type invariant; there is room for `wanted` pages.
-            unsafe { ffi::livecore_file_pages(self.file, self.index, wanted, pages) }
+    pub(crate) fn take(&self, pages: u64, runs: &mut Runs) -> Result {
+        runs.fill(|runs, max| {
+            // SAFETY: By the type invariant; there is room for `max` runs.
+            unsafe {
+                ffi::livecore_file_runs(
+                    self.file,
+                    self.index,
+                    pages.min(BROUGHT) as usize,
+                    runs,
+                    max,
+                )
+            }
         })
     }
 }
@@ -280,83 +340,146 @@ impl Drop for MappedFile {
     }
 }
 
-/// Pages of a process, one after the other.
+/// Pages of a process, one after the other, in runs.
 ///
 /// # Invariants
 ///
-/// The first `count` pointers own a reference each.
-pub(crate) struct PageBatch {
-    pages: [*mut bindings::page; BATCH],
+/// The first `count` runs were made by `helpers/pages.c`. Those that are no holes own a
+/// reference on their folio each.
+pub(crate) struct Runs {
+    runs: [MaybeUninit<u64>; RUNS],
     count: usize,
     _not_send: PhantomData<*mut bindings::page>,
 }
 
-impl PageBatch {
-    const EMPTY: Self = Self {
-        pages: [ptr::null_mut(); BATCH],
-        count: 0,
-        _not_send: PhantomData,
-    };
+impl Runs {
+    /// None. Costs nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            runs: [const { MaybeUninit::uninit() }; RUNS],
+            count: 0,
+            _not_send: PhantomData,
+        }
+    }
 
-    /// `take` puts at most so many pages, with a reference each, and returns how many, or a
-    /// negative errno.
-    fn fill(
-        wanted: usize,
-        take: impl FnOnce(*mut *mut bindings::page, u32) -> isize,
-    ) -> Result<Self> {
-        let mut batch = Self::EMPTY;
-        let wanted = wanted.min(BATCH);
-        let taken = take(batch.pages.as_mut_ptr(), wanted as u32);
+    fn clear(&mut self) {
+        for run in self.iter().filter(|run| !run.is_hole()) {
+            // SAFETY: The reference is the run's, by the type invariant, and given up below.
+            unsafe { ffi::livecore_put_run(run.raw) };
+        }
+        self.count = 0;
+    }
+
+    /// `take` puts at most so many runs, and returns how many, or a negative errno.
+    fn fill(&mut self, take: impl FnOnce(*mut u64, u32) -> isize) -> Result {
+        self.clear();
+        let taken = take(self.runs.as_mut_ptr().cast(), RUNS as u32);
         kernel::error::to_result(taken.min(0) as c_int)?;
-        // INVARIANT: Each caller's function took that many, which are no more than `wanted`.
-        batch.count = (taken as usize).min(wanted);
-        Ok(batch)
+        // INVARIANT: Each caller's function made that many, which are no more than fit.
+        self.count = (taken as usize).min(RUNS);
+        Ok(())
     }
 
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.count
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
-    fn page(&self, index: usize) -> Option<*mut bindings::page> {
-        self.pages.iter().take(self.count).nth(index).copied()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Run<'_>> {
+        self.runs.iter().take(self.count).map(|run| Run {
+            // SAFETY: By the type invariant, it was made.
+            raw: unsafe { run.assume_init() },
+            _runs: PhantomData,
+        })
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Some pages in a row that lie so in memory, too, or a hole.
+///
+/// # Invariants
+///
+/// `raw` is one of the runs of a [`Runs`] that is not changed for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    raw: u64,
+    _runs: PhantomData<&'a Runs>,
+}
+
+impl Run<'_> {
+    /// Its size, in bytes.
+    pub(crate) fn size(self) -> u64 {
+        (self.raw % PAGE_SIZE).saturating_mul(PAGE_SIZE)
     }
 
-    /// Copies `len` bytes from `offset` of a page, zeros where the memory is broken; as many
+    /// Zeros that nobody has ever written.
+    pub(crate) fn is_hole(self) -> bool {
+        self.raw < PAGE_SIZE
+    }
+
+    /// What of `wanted` bytes from `offset` on there is, in bytes.
+    fn within(self, offset: u64, wanted: u64) -> usize {
+        wanted.min(self.size().saturating_sub(offset)) as usize
+    }
+
+    /// Copies at most `len` bytes from `offset` on, zeros where the memory is broken; as many
     /// as `to` takes. No lock may be held.
-    pub(crate) fn copy_to_iter(
-        &self,
-        index: usize,
-        offset: usize,
-        len: usize,
-        to: &mut IovIterDest<'_>,
-    ) -> usize {
-        let Some(page) = self.page(index) else {
-            return 0;
-        };
-        // SAFETY: The page is referenced by the type invariant, and `to` is a valid iterator.
-        unsafe { ffi::livecore_copy_page_to_iter(page, offset, len, to.as_raw()) }
+    pub(crate) fn copy_to_iter(self, offset: u64, len: u64, to: &mut IovIterDest<'_>) -> usize {
+        let len = self.within(offset, len);
+        if self.is_hole() || len == 0 {
+            return super::memory::zero_iter(len, to);
+        }
+        // SAFETY: The pages are referenced by the type invariant, `len` bytes from `offset` on
+        // are theirs, and `to` is a valid iterator.
+        unsafe { ffi::livecore_copy_run_to_iter(self.raw, offset as usize, len, to.as_raw()) }
     }
 
-    /// Copies into a buffer, from `offset` of a page, up to its end; returns how many bytes.
-    pub(crate) fn copy(&self, index: usize, offset: usize, to: &mut [u8]) -> usize {
-        let len = to
-            .len()
-            .min((crate::elf::PAGE_SIZE as usize).saturating_sub(offset));
-        let Some(page) = self.page(index) else {
+    /// Copies into a buffer, from `offset` on; returns how many bytes: fewer than fit where
+    /// the run ends, none of a hole.
+    pub(crate) fn copy(self, offset: u64, to: &mut [u8]) -> usize {
+        let len = self.within(offset, to.len() as u64);
+        if self.is_hole() {
             return 0;
-        };
-        // SAFETY: The page is referenced; `offset + len` is at most a page.
-        unsafe { ffi::livecore_copy_from_page(page, offset, to.as_mut_ptr().cast(), len) };
+        }
+        // SAFETY: The pages are referenced by the type invariant, `len` bytes from `offset` on
+        // are theirs, and `to` has room for them.
+        unsafe { ffi::livecore_copy_run(self.raw, offset as usize, to.as_mut_ptr().cast(), len) };
         len
     }
 }
 
-impl Drop for PageBatch {
-    fn drop(&mut self) {
-        for page in self.pages.iter().take(self.count) {
-            // SAFETY: By the type invariant.
-            unsafe { ffi::livecore_put_page(*page) };
+#[kernel::prelude::kunit_tests(livecore_pages)]
+mod tests {
+    use super::*;
+
+    fn run(raw: u64) -> Run<'static> {
+        // Not for copying: the pages are not ours.
+        Run {
+            raw,
+            _runs: PhantomData,
         }
+    }
+
+    #[test]
+    fn a_run_is_an_address_and_a_number_of_pages() {
+        assert!(!run(0x12345001).is_hole());
+        assert_eq!(run(0x12345001).size(), 0x1000);
+        assert_eq!(run(0x12345200).size(), 0x20_0000);
+        assert!(run(ROUND).is_hole());
+        assert_eq!(run(ROUND).size(), 0x20_0000);
+    }
+
+    #[test]
+    fn nothing_beyond_a_run_is_copied() {
+        assert_eq!(run(0x12345002).within(0, 0x3000), 0x2000);
+        assert_eq!(run(0x12345002).within(0x1fff, 5), 1);
+        assert_eq!(run(0x12345002).within(0x1000, 5), 5);
+        assert_eq!(run(0x12345002).within(0x2000, 5), 0);
+        assert_eq!(run(0x12345002).within(u64::MAX, 5), 0);
+        assert_eq!(run(2).copy(0, &mut [1, 1]), 0);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads the memory of a process, a batch of pages at a time, and tells where it has some.
+//! Reads the memory of a process, a round of pages at a time, and tells where it has some.
 //!
 //! Where a page is to be had from is decided here, by [`Source::of()`], for reading and for
 //! seeking alike: what is a hole for the one is zeros for the other.
@@ -10,7 +10,7 @@ use crate::{
     sys::{
         errno,
         memory::{self, UsedMm},
-        pages::{Entry, LockedMapping, LockedMm, PageBatch, BATCH},
+        pages::{Entry, LockedMapping, LockedMm, Runs, BROUGHT, ROUND},
     },
 };
 use kernel::{
@@ -79,24 +79,15 @@ pub(crate) enum Kind {
 }
 
 /// How many pages a stretch touches.
-fn pages(address: u64, size: u64) -> usize {
+fn pages(address: u64, size: u64) -> u64 {
     let within = address % PAGE_SIZE;
-    usize::try_from(size.saturating_add(within).div_ceil(PAGE_SIZE)).unwrap_or(BATCH)
+    size.saturating_add(within).div_ceil(PAGE_SIZE)
 }
 
 /// Of how many pages the first byte is in a stretch.
 fn pages_begun(address: u64, size: u64) -> u64 {
     let end = address.saturating_add(size).div_ceil(PAGE_SIZE);
     end.saturating_sub(address.div_ceil(PAGE_SIZE))
-}
-
-/// What of a stretch lies in the page that it starts in: the offset there, and the length.
-fn first_page(address: u64, size: u64) -> (usize, usize) {
-    let within = address % PAGE_SIZE;
-    (
-        within as usize,
-        size.min(PAGE_SIZE.saturating_sub(within)) as usize,
-    )
 }
 
 /// Where a page of a process is to be had from.
@@ -110,7 +101,7 @@ enum Source {
     /// The page cache of the file, which may have a hole there, too.
     File,
     /// The vdso's image.
-    Vdso(PageBatch),
+    Vdso,
 }
 
 impl Source {
@@ -122,10 +113,10 @@ impl Source {
             Entry::Mapped if mapping.is_plain() => Self::Mapped,
             Entry::Special if mapping.is_plain() => Self::Hole,
             Entry::None if mapping.is_of_file() => Self::File,
+            Entry::None if none_is_hole(mapping) => Self::Hole,
             Entry::None if !mapping.must_fault() => {
-                let vdso = mapping.take_vdso(address);
-                if vdso.count() > 0 {
-                    Self::Vdso(vdso)
+                if mapping.is_vdso(address) {
+                    Self::Vdso
                 } else {
                     Self::Hole
                 }
@@ -135,9 +126,15 @@ impl Source {
     }
 }
 
+/// Is whatever the page tables of a plain mapping do not have a hole?
+fn none_is_hole(mapping: &LockedMapping<'_>) -> bool {
+    mapping.is_anonymous()
+}
+
 /// What is at an address.
 enum Found {
-    Pages(PageBatch),
+    /// What the runs are.
+    Pages,
     /// So many bytes that nobody has ever written.
     Hole(u64),
     /// So many bytes that should be there.
@@ -146,11 +143,11 @@ enum Found {
 
 impl Found {
     /// From an attempt at pages that should be there; where it fails, `size` bytes are missing.
-    fn from_attempt(attempt: Result<PageBatch>, size: u64) -> Result<Self> {
+    fn from_attempt(attempt: Result, runs: &Runs, size: u64) -> Result<Self> {
         match attempt {
             // They went just now.
-            Ok(batch) if batch.count() == 0 => Ok(Self::Hole(size)),
-            Ok(batch) => Ok(Self::Pages(batch)),
+            Ok(()) if runs.is_empty() => Ok(Self::Hole(size)),
+            Ok(()) => Ok(Self::Pages),
             Err(error) if is_readers(error) => Err(error),
             Err(_) => Ok(Self::Unreadable(size)),
         }
@@ -165,7 +162,7 @@ fn is_readers(error: Error) -> bool {
 /// Finds the pages from the one with `address` in it up to `end`, or how far there are none.
 ///
 /// Takes `mmap_lock` for read and drops it. May wait for pages to be read in.
-fn find(mm: &UsedMm, address: u64, end: u64) -> Result<Found> {
+fn find(mm: &UsedMm, address: u64, end: u64, runs: &mut Runs) -> Result<Found> {
     let start = address & !(PAGE_SIZE.wrapping_sub(1));
     let size_to = |end: u64| end.saturating_sub(start);
     let lock = LockedMm::lock(mm)?;
@@ -174,18 +171,24 @@ fn find(mm: &UsedMm, address: u64, end: u64) -> Result<Found> {
         Err(next) => return Ok(Found::Unreadable(size_to(next.min(end)))),
     };
     let end = end.min(mapping.end());
-    let mut entry = mapping.entry(start);
-    let mut source = Source::of(&mapping, start, entry);
+    let mut entry = Entry::Mapped;
+    let mut source = Source::Mapped;
     for _ in 0..TRIES {
-        let Source::Mapped = source else {
-            break;
-        };
-        let batch = mapping.take(start, pages(start, size_to(end)));
-        if batch.count() > 0 {
-            return Ok(Found::Pages(batch));
+        // As `Source::of()` has it: those of `Mapped`, and holes among them.
+        mapping.take(
+            start,
+            pages(start, size_to(end)),
+            none_is_hole(&mapping),
+            runs,
+        );
+        if !runs.is_empty() {
+            return Ok(Found::Pages);
         }
         entry = mapping.entry(start);
         source = Source::of(&mapping, start, entry);
+        let Source::Mapped = source else {
+            break;
+        };
     }
     match source {
         Source::Hole if mapping.is_device() => return Ok(Found::Hole(size_to(end))),
@@ -193,13 +196,21 @@ fn find(mm: &UsedMm, address: u64, end: u64) -> Result<Found> {
             let end = mapping.entry_end(start, end, entry);
             return Ok(Found::Hole(size_to(end)));
         }
-        Source::Vdso(batch) => return Ok(Found::Pages(batch)),
+        Source::Vdso => {
+            mapping.take_vdso(start, runs);
+            return Ok(Found::Pages);
+        }
         Source::Mapped | Source::File | Source::Fault => (),
     }
 
-    // No more than one batch is looked for: what is mapped may not be asked of others.
-    let batch_end = start.saturating_add((BATCH as u64).saturating_mul(PAGE_SIZE));
-    let end = mapping.entry_end(start, end.min(batch_end), entry);
+    // No more than that is looked for: what is mapped may not be asked of others.
+    let brought_end = start.saturating_add(BROUGHT.saturating_mul(PAGE_SIZE));
+    let huge = mapping.is_hugetlb();
+    let end = if huge {
+        end
+    } else {
+        mapping.entry_end(start, end.min(brought_end), entry)
+    };
     if let Source::File = source {
         let data = mapping.file_data(start, end);
         if data > start {
@@ -207,47 +218,54 @@ fn find(mm: &UsedMm, address: u64, end: u64) -> Result<Found> {
         }
         let file = mapping.file(start).ok_or(EFAULT)?;
         drop(lock);
-        return match file.take(pages(start, size_to(end))) {
+        return match file.take(pages(start, size_to(end)), runs) {
             // It is the file system that says so, perhaps for ever.
             Err(error) if error == EAGAIN => Ok(Found::Unreadable(PAGE_SIZE)),
-            attempt => Found::from_attempt(attempt, PAGE_SIZE),
+            attempt => Found::from_attempt(attempt, runs, PAGE_SIZE),
         };
     }
-    let huge = mapping.is_hugetlb();
     let left = mapping.huge_page_left(start);
     // Who watches may be parked; of what was swapped out it is not told, as a rule.
     let watched = mapping.is_watched();
     let may_fault = !watched || (entry == Entry::Swapped && !mapping.is_watched_for_reads());
-    match lock.fault(start, pages(start, size_to(end)), may_fault) {
+    let attempt = if huge {
+        let pages = pages(start, size_to(end).min(left));
+        lock.fault_huge(start, pages, may_fault, runs)
+    } else {
+        lock.fault(start, pages(start, size_to(end)), may_fault, runs)
+    };
+    match attempt {
         // Nobody has asked for it yet, in all likelihood.
         Err(error) if huge && !watched && !is_readers(error) && error != errno::ehwpoison() => {
             Ok(Found::Hole(left))
         }
-        attempt => Found::from_attempt(attempt, if huge { left } else { PAGE_SIZE }),
+        attempt => Found::from_attempt(attempt, runs, if huge { left } else { PAGE_SIZE }),
     }
 }
 
-/// Copies one batch of a process's memory, from `address`; at most `size` bytes. What is not
+/// Copies one round of a process's memory, from `address`; at most `size` bytes. What is not
 /// there is zeros.
 ///
-/// Returns how many bytes were copied: fewer than asked for where the batch, or what `to` can
+/// Returns how many bytes were copied: fewer than asked for where the round, or what `to` can
 /// take, ends. Fails with `EINTR` if the caller is being killed, and with
 /// `ENOMEM`.
-pub(crate) fn read_batch(
+pub(crate) fn read_round(
     mm: &UsedMm,
     counters: &Counters,
     address: u64,
     size: u64,
     to: &mut IovIterDest<'_>,
 ) -> Result<usize> {
-    let size = size.min(to.len() as u64);
+    let within = address % PAGE_SIZE;
+    let round = ROUND.saturating_mul(PAGE_SIZE).saturating_sub(within);
+    let size = size.min(to.len() as u64).min(round);
     let zeros = |missing: u64, to: &mut IovIterDest<'_>| {
-        let missing = missing.saturating_sub(address % PAGE_SIZE);
-        let len = usize::try_from(missing.min(size)).unwrap_or(usize::MAX);
+        let len = missing.saturating_sub(within).min(size) as usize;
         memory::zero_iter(len, to)
     };
-    let batch = match find(mm, address, address.saturating_add(size))? {
-        Found::Pages(batch) => batch,
+    let mut runs = Runs::new();
+    match find(mm, address, address.saturating_add(size), &mut runs)? {
+        Found::Pages => (),
         Found::Hole(missing) => {
             let copied = zeros(missing, to);
             counters.add_hole(copied);
@@ -260,12 +278,19 @@ pub(crate) fn read_batch(
         }
     };
     let mut copied = 0usize;
-    for index in 0..batch.count() {
-        let done = copied as u64;
-        let (offset, len) = first_page(address.saturating_add(done), size.saturating_sub(done));
-        let step = batch.copy_to_iter(index, offset, len, to);
+    let mut offset = within;
+    for run in runs.iter() {
+        let len = run
+            .size()
+            .saturating_sub(offset)
+            .min(size.saturating_sub(copied as u64));
+        let step = run.copy_to_iter(offset, len, to);
+        if run.is_hole() {
+            counters.add_hole(step);
+        }
         copied = copied.saturating_add(step);
-        if step < len {
+        offset = 0;
+        if (step as u64) < len {
             break;
         }
     }
@@ -276,16 +301,21 @@ pub(crate) fn read_batch(
 /// how many bytes. For what is small.
 pub(crate) fn read_small(mm: &UsedMm, address: u64, to: &mut [u8]) -> Result<usize> {
     let end = address.saturating_add(to.len() as u64);
+    let mut runs = Runs::new();
     let mut copied = 0usize;
     while copied < to.len() {
         let at = address.saturating_add(copied as u64);
-        let Found::Pages(batch) = find(mm, at, end)? else {
+        let Found::Pages = find(mm, at, end, &mut runs)? else {
             break;
         };
-        for index in 0..batch.count() {
-            let offset = (address.saturating_add(copied as u64) % PAGE_SIZE) as usize;
+        let mut offset = at % PAGE_SIZE;
+        for run in runs.iter() {
             let rest = to.get_mut(copied..).unwrap_or(&mut []);
-            copied = copied.saturating_add(batch.copy(index, offset, rest));
+            if run.is_hole() {
+                return Ok(copied);
+            }
+            copied = copied.saturating_add(run.copy(offset, rest));
+            offset = 0;
         }
     }
     Ok(copied)
@@ -319,7 +349,7 @@ pub(crate) fn stretch(mm: &UsedMm, address: u64, end: u64) -> Result<(Kind, u64)
             };
             Ok((kind, mapping.entry_end(start, end, entry)))
         }
-        Source::Vdso(_) => Ok((Kind::Data, start.saturating_add(PAGE_SIZE).min(end))),
+        Source::Vdso => Ok((Kind::Data, start.saturating_add(PAGE_SIZE).min(end))),
         Source::Mapped | Source::Fault => Ok((Kind::Data, mapping.entry_end(start, end, entry))),
     }
 }
@@ -346,12 +376,5 @@ mod tests {
         assert_eq!(pages_begun(0x1001, 0x1000), 1);
         assert_eq!(pages_begun(0x1000, 0x3000), 3);
         assert_eq!(pages_begun(u64::MAX, 1), 0);
-    }
-
-    #[test]
-    fn the_first_page_ends_the_first_step() {
-        assert!(first_page(0x1000, 0x5000) == (0, 0x1000));
-        assert!(first_page(0x1ff0, 0x5000) == (0xff0, 0x10));
-        assert!(first_page(0x1ff0, 4) == (0xff0, 4));
     }
 }
