@@ -26,6 +26,11 @@ _PACKAGES = ("gdb", "criu", "procdump", "qemu-system-x86")
 _OUTSIDE = ("gcore", "procdump", "criu")
 _SHORT_TIMEOUT_S = 600
 
+# What needs no repetition in each scenario: procdump calls gcore, and how fast a copy is depends
+# on its size alone.
+_IN_FIRST = ("procdump",)
+_BY_SIZE = ("pread", "memcpy")
+
 # Emulation copies byte by byte what the CPU says it copies best in that way. Without these
 # flags the kernel copies words, and a copy costs about as much of the whole as it does on metal.
 _EMULATED = ("-cpu", "max,la57=off,erms=off,fsrm=off")
@@ -68,6 +73,20 @@ class Plan:
         series += [Scenario(middle, layout, few) for layout in others]
         return list(dict.fromkeys(series))
 
+    def tasks(self) -> list[dict[str, object]]:
+        """What the driver is to do: each scenario with its dumpers."""
+        first, *_ = scenarios = self.scenarios()
+
+        def wants(scenario: Scenario, dumper: str) -> bool:
+            if dumper in _BY_SIZE:
+                return replace(scenario, bytes=first.bytes) == first
+            return dumper not in _IN_FIRST or scenario == first
+
+        return [
+            {**asdict(one), "dumpers": [dumper for dumper in self.dumpers if wants(one, dumper)]}
+            for one in scenarios
+        ]
+
     def memory(self) -> str:
         """For the largest target, its core, and a copy of either."""
         threads_kib = max(self.threads) * 64
@@ -107,7 +126,7 @@ def plan_of(
 def run(name: str, plan: Plan, commit: str) -> int:
     """Measures on a kernel, and leaves tables and plots; returns the exit status."""
     kernel = trees.get(name)
-    outcome = _measure(kernel, module.build(kernel), plan, _OUTPUT, commit, follow=True)
+    outcome = _measure(kernel, module.build(kernel), plan, _OUTPUT, commit)
     print((_OUTPUT / "report.md").read_text(encoding="utf-8"))
     if outcome.verdict is not Verdict.OK:
         raise LabError(str(outcome))
@@ -121,7 +140,7 @@ def check(kernel: Kernel, livecore: Path, report: Report) -> None:
     test = f"{NAME}/{kernel.name}"
     output = BUILD / "results" / kernel.name / "bench"
     say(f"{kernel.name}: a short benchmark in a guest")
-    outcome = _measure(kernel, livecore, _SHORT, output, "", follow=False)
+    outcome = _measure(kernel, livecore, _SHORT, output, "", _SHORT_TIMEOUT_S)
     if outcome.verdict is Verdict.OK:
         report.add(test, Result.PASSED)
         for line in _called("report", "--ratios", output / "bench.json").splitlines():
@@ -133,8 +152,10 @@ def check(kernel: Kernel, livecore: Path, report: Report) -> None:
 
 
 def _measure(
-    kernel: Kernel, livecore: Path, plan: Plan, output: Path, commit: str, follow: bool
+    kernel: Kernel, livecore: Path, plan: Plan, output: Path, commit: str,
+    timeout_s: float | None = None,
 ) -> Outcome:
+    """Without a limit, what is measured is shown as it comes."""
     programs = BUILD / "bench/programs"
     with cache.locked(BUILD / ".bench.lock"):
         must(
@@ -147,8 +168,7 @@ def _measure(
     task = output / "plan.json"
     task.write_text(json.dumps({
         "programs": str(programs),
-        "scenarios": [asdict(scenario) for scenario in plan.scenarios()],
-        "dumpers": plan.dumpers,
+        "scenarios": plan.tasks(),
         "repeat": plan.repeat,
         # Where there is one run only, the first time must do.
         "warm": [dumper for dumper in plan.dumpers if dumper in _OUTSIDE and plan.repeat > 1],
@@ -158,10 +178,9 @@ def _measure(
         kernel, memory=plan.memory(), module=livecore,
         machine_arguments=(*(_EMULATED if emulated else ()), *(_COUNTED if plan.count else ())),
     )
-    short = plan.repeat * len(plan.scenarios()) * len(plan.dumpers) <= len(_SHORT.dumpers)
     outcome = guest.run(
         f"{_FOLDER / 'driver'} {task} {runs}", LOGS / f"bench-{kernel.name}",
-        _SHORT_TIMEOUT_S if short else None, follow,
+        timeout_s, follow=timeout_s is None,
     )
     measured = runs.read_text(encoding="utf-8") if runs.exists() else ""
     (output / "bench.json").write_text(json.dumps({
