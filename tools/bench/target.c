@@ -43,6 +43,7 @@
 /* What counts as a time in which the busy thread stood still. */
 #define STALL_NS	1000000
 #define DAY_S		86400
+#define REST_NS		10000000
 
 enum kind { FUTEX, POLL, EPOLL_WAIT, SEMOP, NANOSLEEP, KINDS };
 
@@ -53,6 +54,7 @@ enum command {
 	FORK,		/* fork(); the child exits at once */
 	CRASH,
 	LEAVE,
+	REST,		/* sleep until the next command */
 };
 
 /* Words of 64 bits only; the driver has the same list. */
@@ -222,6 +224,15 @@ static void fork_once(void)
 	page->fork_ns = child < 0 ? 0 : now_ns() - start;
 }
 
+static void rest(uint64_t command)
+{
+	struct timespec while_resting = { .tv_nsec = REST_NS };
+
+	page->done = command;
+	while (page->command == command)
+		nanosleep(&while_resting, NULL);
+}
+
 /* Returns the time from which on the next gap counts. */
 static uint64_t obey(uint64_t command, uint64_t last)
 {
@@ -244,6 +255,10 @@ static uint64_t obey(uint64_t command, uint64_t last)
 		abort();
 	case LEAVE:
 		_exit(semctl(semaphore, 0, IPC_RMID));
+	case REST:
+		rest(command);
+		last = now_ns();
+		break;
 	}
 	page->done = command;
 	return last;

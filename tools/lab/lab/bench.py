@@ -66,11 +66,10 @@ class Plan:
         """One series by size, one by threads, and one by layout, each with the rest kept small."""
         few = 10 if 10 in self.threads else self.threads[0]
         small = min(self.sizes)
-        middle = 256 << 20 if 256 << 20 in self.sizes else small
         first, *others = self.layouts
         series = [Scenario(size, first, few) for size in self.sizes]
         series += [Scenario(small, first, threads) for threads in self.threads]
-        series += [Scenario(middle, layout, few) for layout in others]
+        series += [Scenario(small, layout, few) for layout in others]
         return list(dict.fromkeys(series))
 
     def tasks(self) -> list[dict[str, object]]:
