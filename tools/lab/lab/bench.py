@@ -101,12 +101,6 @@ _SHORT = Plan(
 )
 
 
-def size(text: str) -> int:
-    """Bytes of a number with K, M or G behind it."""
-    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper(), 1)
-    return int(text if factor == 1 else text[:-1]) * factor
-
-
 def plan_of(
     short: bool, sizes: str, threads: str, layouts: str, dumpers: str, repeat: int, count: bool
 ) -> Plan:
@@ -115,14 +109,33 @@ def plan_of(
     if sizes or threads:
         plan = replace(plan, layouts=("dense",))
     if sizes:
-        plan = replace(plan, sizes=tuple(map(size, sizes.split())))
+        plan = replace(plan, sizes=tuple(map(_size, sizes.split())))
     if threads:
-        plan = replace(plan, threads=tuple(map(int, threads.split())))
+        plan = replace(plan, threads=tuple(map(_number, threads.split())))
     if layouts:
-        plan = replace(plan, layouts=tuple(layouts.split()))
+        plan = replace(plan, layouts=_known(layouts, Plan.layouts))
     if dumpers:
-        plan = replace(plan, dumpers=tuple(dumpers.split()))
+        plan = replace(plan, dumpers=_known(dumpers, Plan.dumpers))
     return replace(plan, repeat=repeat or plan.repeat, count=count)
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise LabError(f"{text} is not a number that can be measured with")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    """Bytes of a number with K, M or G behind it."""
+    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1].upper(), 1)
+    return _number(text if factor == 1 else text[:-1]) * factor
+
+
+def _known(words: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words.split():
+        if word not in known:
+            raise LabError(f"there is no {word}, but {' '.join(known)}")
+    return tuple(words.split())
 
 
 def run(name: str, plan: Plan, commit: str) -> int:
@@ -176,6 +189,8 @@ def _measure(
         "warm": [dumper for dumper in plan.dumpers if dumper in _OUTSIDE and plan.repeat > 1],
     }), encoding="utf-8")
     emulated = not kvm.works(kernel)
+    if plan.count and not emulated:
+        raise LabError("ICOUNT=1 needs an emulated guest, and KVM runs it here")
     guest = Guest(
         kernel, memory=plan.memory(), module=livecore,
         machine_arguments=(*(_EMULATED if emulated else ()), *(_COUNTED if plan.count else ())),
