@@ -19,7 +19,7 @@ DEFINE_STATIC_CALL_RET0(livecore_dup_mmap_call, dup_mmap);
 DEFINE_STATIC_CALL_NULL(livecore_uprobe_start_call, uprobe_start_dup_mmap);
 DEFINE_STATIC_CALL_NULL(livecore_uprobe_end_call, uprobe_end_dup_mmap);
 
-/* The addresses of the functions of these names; all of them. */
+/* The addresses of the functions of these names; 0 where the last two are not there. */
 void livecore_set_mm_copy(const unsigned long addresses[4])
 {
 	static_call_update(livecore_mm_alloc_call, (typeof(mm_alloc) *)addresses[0]);

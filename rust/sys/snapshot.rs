@@ -28,12 +28,15 @@ pub(crate) fn bind() -> Result {
         c"uprobe_start_dup_mmap",
         c"uprobe_end_dup_mmap",
     ];
+    // Without uprobes there is nothing to keep out.
+    let needed = if cfg!(CONFIG_UPROBES) { 4 } else { 2 };
     let mut addresses = [0usize; NAMES.len()];
-    for (name, address) in NAMES.into_iter().zip(&mut addresses) {
+    for (name, address) in NAMES.into_iter().zip(&mut addresses).take(needed) {
         *address = symbols::resolve(name)?;
     }
-    // SAFETY: The addresses are those of the named functions, whose types the C side takes
-    // from the kernel's own prototypes, but for that of `dup_mmap()`, which is in `mm/`.
+    // SAFETY: The addresses are those of the named functions, or 0 for the last two, whose types
+    // the C side takes from the kernel's own prototypes, but for that of `dup_mmap()`, which is in
+    // `mm/`.
     unsafe { ffi::livecore_set_mm_copy(addresses.as_ptr()) };
     AVAILABLE.store(1, ordering::Release);
     Ok(())

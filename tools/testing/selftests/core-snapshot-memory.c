@@ -105,9 +105,32 @@ TEST_F_TIMEOUT(limited, is_dropped_when_room_runs_out, CORE_TEST_SECONDS)
 	EXPECT_EQ(ENOMEM, live_info_of(fd).error);
 	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
 	EXPECT_EQ(ENOMEM, errno);
+	/* At once, and not when the reader has heard of it. */
+	EXPECT_TRUE(EVENTUALLY(cgroup_memory() < SIZE / 2 * 3));
 	close(fd);
 	target_do(t, 'x');
 	EXPECT_EQ(0, target_finish(t));
+}
+
+/* A process that has died is not kept in memory for a reader who does not read. */
+TEST_F_TIMEOUT(limited, is_dropped_when_nobody_reads_of_the_dead, CORE_TEST_SECONDS)
+{
+	struct target *t = &self->target;
+	char byte;
+	int fd;
+
+	sysctl_set("livecore_stall_ms", 1000);
+	fd = core_open(t->pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	target_kill(t);
+	EXPECT_LE(SIZE, cgroup_memory());
+	EXPECT_TRUE(EVENTUALLY(cgroup_memory() < SIZE / 2));
+	EXPECT_EQ(LIVECORE_STATE_ENDED, live_info_of(fd).state);
+	EXPECT_EQ(ESRCH, live_info_of(fd).error);
+	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
+	EXPECT_EQ(ESRCH, errno);
+	close(fd);
 }
 
 static void write_text(const char *path, const char *text)

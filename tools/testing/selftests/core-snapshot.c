@@ -371,27 +371,6 @@ CORE_TEST(waits_for_an_idle_reader)
 	EXPECT_EQ(0, target_finish(&t));
 }
 
-/* A process that has died is not kept in memory for a reader who does not read. */
-CORE_TEST(ends_when_nobody_reads_of_the_dead)
-{
-	struct target t;
-	char byte;
-	int fd;
-
-	target_start(&t, "writer", NULL);
-	target_settle(&t);
-	sysctl_set("livecore_mode", 1);
-	sysctl_set("livecore_stall_ms", 1000);
-	fd = core_open(t.pid);
-	ASSERT_LE(0, fd);
-	target_kill(&t);
-	EXPECT_TRUE(EVENTUALLY(live_info_of(fd).state == LIVECORE_STATE_ENDED));
-	EXPECT_EQ(ESRCH, live_info_of(fd).error);
-	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
-	EXPECT_EQ(ESRCH, errno);
-	close(fd);
-}
-
 /* The opener of a descriptor that is passed on may die, and the copy is nobody's. */
 CORE_TEST(outlives_its_opener)
 {

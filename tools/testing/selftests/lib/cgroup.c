@@ -48,6 +48,17 @@ void cgroup_limit_memory(unsigned long bytes)
 	write_text(OURS "/memory.max", text);
 }
 
+unsigned long cgroup_memory(void)
+{
+	FILE *file = fopen(OURS "/memory.current", "re");
+	unsigned long bytes = 0;
+
+	if (!file || fscanf(file, "%lu", &bytes) != 1)
+		FAIL("memory.current");
+	fclose(file);
+	return bytes;
+}
+
 void cgroup_limit(unsigned int quota_us, unsigned int period_us)
 {
 	char text[32];
