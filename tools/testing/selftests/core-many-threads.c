@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A thousand threads: all of them have their notes, and none of them notices.
+ * A thousand threads: all of them have their notes, and none of them notices;
+ * and what it costs the kernel until close is little more than their notes.
  */
 #define _GNU_SOURCE
 #include <sys/syscall.h>
 
+#include "cgroup.h"
 #include "fixture.h"
 
-enum { THREADS = 1000 };
+enum {
+	THREADS		= 1000,
+	/* Of the kernel's memory, beside the notes, for each thread. */
+	MAX_OVERHEAD	= 4096,
+};
 
 static void *sleep_in_ppoll(void *argument)
 {
@@ -60,6 +66,55 @@ CORE_TEST(all_have_notes)
 	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
 	for (int i = 1; i <= THREADS; i++)
 		EXPECT_EQ(0, LOAD(t.page->slot[i].counter));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+FIXTURE(charged)
+{
+	struct sysctl_values sysctls;
+};
+
+FIXTURE_SETUP(charged)
+{
+	sysctl_prepare(&self->sysctls);
+	cgroup_create("+memory");
+}
+
+FIXTURE_TEARDOWN_PARENT(charged)
+{
+	sysctl_restore(&self->sysctls);
+	cgroup_destroy();
+}
+
+/* The opener pays: for the notes, which are complete, and for the rest. */
+TEST_F_TIMEOUT(charged, memory_per_thread, CORE_TEST_SECONDS)
+{
+	unsigned long before, held, notes;
+	struct image image;
+	struct target t;
+	int fd;
+
+	target_start(&t, "thousand", NULL);
+	target_settle(&t);
+	cgroup_enter();
+	/* What is allocated once, and by the first to come. */
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	close(fd);
+	before = cgroup_kernel_bytes();
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	held = cgroup_kernel_bytes() - before;
+	ASSERT_EQ(0, image_read(&image, fd));
+	close(fd);
+	notes = image.phdr[0].p_filesz;
+	EXPECT_EQ(1 + THREADS, image.nr_threads);
+	/* Charges are counted with a delay, of 64 pages on each CPU. */
+	EXPECT_LT(notes / 2, held);
+	EXPECT_GT(notes + THREADS * MAX_OVERHEAD, held)
+		TH_LOG("%lu bytes for each thread, %lu of them notes",
+		       held / THREADS, notes / THREADS);
+	image_free(&image);
 	EXPECT_EQ(0, target_finish(&t));
 }
 

@@ -59,6 +59,21 @@ unsigned long cgroup_memory(void)
 	return bytes;
 }
 
+unsigned long cgroup_kernel_bytes(void)
+{
+	FILE *file = CHECK_POINTER(fopen(OURS "/memory.stat", "re"));
+	unsigned long bytes;
+	char line[128];
+	bool found = false;
+
+	while (!found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "kernel %lu", &bytes) == 1;
+	fclose(file);
+	if (!found)
+		FAIL(OURS "/memory.stat does not tell of the kernel");
+	return bytes;
+}
+
 void cgroup_limit(unsigned int quota_us, unsigned int period_us)
 {
 	char text[32];

@@ -20,6 +20,9 @@ void cgroup_limit_memory(unsigned long bytes);
 /* How much memory is charged to it, in bytes. */
 unsigned long cgroup_memory(void);
 
+/* What of the kernel's memory is charged to it, in bytes. */
+unsigned long cgroup_kernel_bytes(void);
+
 /* Who is in it runs @quota_us of every @period_us, together. */
 void cgroup_limit(unsigned int quota_us, unsigned int period_us);
 
