@@ -33,6 +33,8 @@ enum region {
 	REGIONS,
 };
 
+#define TRACEPOINT	"/sys/kernel/tracing/events/mmap_lock/mmap_lock_start_locking"
+
 static const char * const names[REGIONS] = {
 	"dense", "sparse", "hole", "transparent huge pages", "huge pages that were split",
 	"hugetlb",
@@ -67,15 +69,20 @@ TARGET(costly)
 	return target_serve(self);
 }
 
-FIXTURE(costs)
-{
-	struct sysctl_values sysctls;
-	struct target target;
+struct reader {
+	const struct target_page *page;
 	unsigned char *buffer;
 	unsigned char *expected;
 	int rounds;		/* counts those of this thread */
 	int core;
 	int mem;
+};
+
+FIXTURE(costs)
+{
+	struct sysctl_values sysctls;
+	struct target target;
+	struct reader reader;
 };
 
 static void set_huge_pages(long count)
@@ -94,8 +101,7 @@ static int count_rounds(void)
 		.size = sizeof(attr),
 		.disabled = 1,
 	};
-	FILE *file = CHECK_POINTER(fopen("/sys/kernel/tracing/events/mmap_lock/"
-					 "mmap_lock_start_locking/id", "r"));
+	FILE *file = CHECK_POINTER(fopen(TRACEPOINT "/id", "r"));
 
 	if (fscanf(file, "%llu", &attr.config) != 1)
 		FAIL("no id of the tracepoint");
@@ -120,13 +126,14 @@ FIXTURE_SETUP(costs)
 	set_huge_pages(3);
 	target_start(&self->target, "costly", NULL);
 	target_settle(&self->target);
-	self->buffer = touched_buffer();
-	self->expected = touched_buffer();
+	self->reader.page = self->target.page;
+	self->reader.buffer = touched_buffer();
+	self->reader.expected = touched_buffer();
 	snprintf(path, sizeof(path), "/proc/%d/mem", self->target.pid);
-	self->mem = CHECK(open(path, O_RDONLY | O_CLOEXEC));
-	self->core = core_open(self->target.pid);
-	ASSERT_LE(0, self->core);
-	self->rounds = count_rounds();
+	self->reader.mem = CHECK(open(path, O_RDONLY | O_CLOEXEC));
+	self->reader.core = core_open(self->target.pid);
+	ASSERT_LE(0, self->reader.core);
+	self->reader.rounds = count_rounds();
 }
 
 FIXTURE_TEARDOWN_PARENT(costs)
@@ -144,31 +151,31 @@ struct cost {
 };
 
 /* Of reading all of a region by @step bytes; the bytes are in the buffer then. */
-static struct cost cost_of(FIXTURE_DATA(costs) *self, int fd, off_t at, size_t step)
+static struct cost cost_of(struct reader *reader, int fd, off_t at, size_t step)
 {
 	struct rusage before, after;
 	struct cost cost;
 
 	CHECK(getrusage(RUSAGE_THREAD, &before));
-	CHECK(ioctl(self->rounds, PERF_EVENT_IOC_RESET, 0));
-	CHECK(ioctl(self->rounds, PERF_EVENT_IOC_ENABLE, 0));
+	CHECK(ioctl(reader->rounds, PERF_EVENT_IOC_RESET, 0));
+	CHECK(ioctl(reader->rounds, PERF_EVENT_IOC_ENABLE, 0));
 	for (size_t done = 0; done < SIZE; done += step) {
-		ssize_t read = pread(fd, self->buffer + done, step, at + done);
+		ssize_t read = pread(fd, reader->buffer + done, step, at + done);
 
 		if (read != (ssize_t)step)
 			FAIL("read %zd bytes at %#lx: %s", read, at + done, strerror(errno));
 	}
-	CHECK(ioctl(self->rounds, PERF_EVENT_IOC_DISABLE, 0));
+	CHECK(ioctl(reader->rounds, PERF_EVENT_IOC_DISABLE, 0));
 	CHECK(getrusage(RUSAGE_THREAD, &after));
-	if (read(self->rounds, &cost.rounds, sizeof(cost.rounds)) != sizeof(cost.rounds))
+	if (read(reader->rounds, &cost.rounds, sizeof(cost.rounds)) != sizeof(cost.rounds))
 		FAIL("no count");
 	cost.faults = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt;
 	return cost;
 }
 
-static uint64_t address(const FIXTURE_DATA(costs) *self, enum region region)
+static uint64_t address(const struct reader *reader, enum region region)
 {
-	return self->target.page->value[region];
+	return reader->page->value[region];
 }
 
 static void read_all(int fd, void *to, size_t size, off_t at)
@@ -194,18 +201,18 @@ static off_t core_offset(int core, uint64_t address)
 }
 
 /* The same of the core, read for the first time; the bytes have to be the region's. */
-static struct cost core_cost(struct __test_metadata *_metadata, FIXTURE_DATA(costs) *self,
+static struct cost core_cost(struct __test_metadata *_metadata, struct reader *reader,
 			     enum region region, size_t step)
 {
-	off_t at = core_offset(self->core, address(self, region));
+	off_t at = core_offset(reader->core, address(reader, region));
 	struct cost cost;
 
 	/* What the test itself faults in when it does this for the first time. */
-	cost_of(self, self->mem, address(self, DENSE), step);
-	memset(self->buffer, 0xff, SIZE);
-	cost = cost_of(self, self->core, at, step);
-	read_all(self->mem, self->expected, SIZE, address(self, region));
-	EXPECT_EQ(0, memcmp(self->expected, self->buffer, SIZE))
+	cost_of(reader, reader->mem, address(reader, DENSE), step);
+	memset(reader->buffer, 0xff, SIZE);
+	cost = cost_of(reader, reader->core, at, step);
+	read_all(reader->mem, reader->expected, SIZE, address(reader, region));
+	EXPECT_EQ(0, memcmp(reader->expected, reader->buffer, SIZE))
 		TH_LOG("%s", names[region]);
 	EXPECT_EQ(0, cost.faults)
 		TH_LOG("%s", names[region]);
@@ -231,7 +238,8 @@ static bool consists_of(pid_t pid, uint64_t start, const char *kind, size_t size
 /* /proc/PID/mem takes a round for each page, and fills holes: so it would be seen. */
 COSTS_TEST(rounds_and_faults_are_counted)
 {
-	struct cost cost = cost_of(self, self->mem, address(self, HOLE), MIB);
+	struct reader *reader = &self->reader;
+	struct cost cost = cost_of(reader, reader->mem, address(reader, HOLE), MIB);
 
 	EXPECT_LE(SIZE / PAGE, cost.rounds);
 	EXPECT_LE(SIZE / PAGE - 1, cost.faults);
@@ -240,7 +248,7 @@ COSTS_TEST(rounds_and_faults_are_counted)
 /* At worst, each page is a run. */
 COSTS_TEST(dense_memory_takes_two_rounds_for_a_mebibyte)
 {
-	struct cost cost = core_cost(_metadata, self, DENSE, MIB);
+	struct cost cost = core_cost(_metadata, &self->reader, DENSE, MIB);
 
 	EXPECT_LE(SIZE / MIB, cost.rounds);
 	EXPECT_GE(SIZE / PAGE / RUNS, cost.rounds);
@@ -249,28 +257,31 @@ COSTS_TEST(dense_memory_takes_two_rounds_for_a_mebibyte)
 /* A run of memory and a hole, 32 times in a mebibyte. */
 COSTS_TEST(sparse_memory_takes_one_round_for_a_mebibyte)
 {
-	EXPECT_EQ(SIZE / MIB, core_cost(_metadata, self, SPARSE, MIB).rounds);
+	EXPECT_EQ(SIZE / MIB, core_cost(_metadata, &self->reader, SPARSE, MIB).rounds);
 }
 
 COSTS_TEST(holes_take_one_round_for_two_mebibytes)
 {
-	EXPECT_EQ(SIZE / ROUND, core_cost(_metadata, self, HOLE, SIZE).rounds);
+	EXPECT_EQ(SIZE / ROUND, core_cost(_metadata, &self->reader, HOLE, SIZE).rounds);
 }
 
 COSTS_TEST(huge_pages_take_one_round_each)
 {
-	EXPECT_EQ(SIZE / HUGE, core_cost(_metadata, self, SPLIT, SIZE).rounds);
-	ASSERT_TRUE(consists_of(self->target.pid, address(self, THP), "AnonHugePages", SIZE));
-	EXPECT_EQ(SIZE / HUGE, core_cost(_metadata, self, THP, SIZE).rounds);
-	ASSERT_TRUE(consists_of(self->target.pid, address(self, HUGETLB), "Private_Hugetlb", SIZE));
-	EXPECT_EQ(SIZE / HUGE, core_cost(_metadata, self, HUGETLB, SIZE).rounds);
+	struct reader *reader = &self->reader;
+	pid_t pid = self->target.pid;
+
+	EXPECT_EQ(SIZE / HUGE, core_cost(_metadata, reader, SPLIT, SIZE).rounds);
+	ASSERT_TRUE(consists_of(pid, address(reader, THP), "AnonHugePages", SIZE));
+	EXPECT_EQ(SIZE / HUGE, core_cost(_metadata, reader, THP, SIZE).rounds);
+	ASSERT_TRUE(consists_of(pid, address(reader, HUGETLB), "Private_Hugetlb", SIZE));
+	EXPECT_EQ(SIZE / HUGE, core_cost(_metadata, reader, HUGETLB, SIZE).rounds);
 }
 
 /* A small read is one round, wherever. */
 COSTS_TEST(a_page_takes_one_round)
 {
 	for (enum region r = 0; r < REGIONS; r++)
-		EXPECT_EQ(SIZE / PAGE, core_cost(_metadata, self, r, PAGE).rounds);
+		EXPECT_EQ(SIZE / PAGE, core_cost(_metadata, &self->reader, r, PAGE).rounds);
 }
 
 CORE_TEST_MAIN
