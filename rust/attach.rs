@@ -26,9 +26,8 @@ impl Attachment {
         check_layouts()?;
         symbols::bind_task_work_cancel()?;
         registers::bind_views()?;
-        if snapshot::bind().is_err() {
-            pr_warn!("no snapshots on this kernel: kernel.livecore_mode stays 0\n");
-        }
+        // Without them the rest does.
+        let _ = snapshot::bind();
         let procfs = Procfs {
             table: symbols::resolve(c"tgid_base_stuff")?,
             lookup: symbols::resolve(c"proc_pident_lookup")?,

@@ -10,6 +10,7 @@ use crate::{
         uapi,
     },
 };
+use core::ptr;
 use kernel::prelude::*;
 
 static ENABLE: Knob = Knob::new(c"livecore_enable", 0, 0, 3);
@@ -100,10 +101,12 @@ impl Mode {
     }
 }
 
-/// Are the sysctls such as this kernel can do?
-pub(crate) fn check() -> Result {
-    let mode = Mode::from_u32(MODE.get());
-    mode.check(snapshot::is_available()).map(|_| ())
+/// `EOPNOTSUPP` for a sysctl that this kernel cannot do.
+pub(crate) fn check(knob: &Knob, value: u32) -> Result {
+    if ptr::eq(knob, &MODE) {
+        Mode::from_u32(value).check(snapshot::is_available())?;
+    }
+    Ok(())
 }
 
 /// What of the process is in the image.

@@ -11,7 +11,8 @@ use crate::{
     sys::{
         errno,
         registry_lock::RegistryLocked,
-        snapshot as sys_snapshot, sysctl,
+        snapshot as sys_snapshot,
+        sysctl::{self, Knob},
         task::{MmId, ProcessId},
         tracepoints, watchdog,
     },
@@ -44,7 +45,7 @@ pub(crate) struct Dump {
     /// The image's size, in bytes, once there is an image.
     size: Atomic<u64>,
     /// The copy of the memory, once there is one.
-    pub(crate) snapshot: SetOnce<Snapshot>,
+    snapshot: SetOnce<Snapshot>,
 }
 
 impl Dump {
@@ -82,16 +83,32 @@ impl Dump {
         self.age_ms().saturating_sub(progress) >= self.config.stall_ms
     }
 
-    /// Why it has to end now, if it has.
-    fn is_due(&self) -> Option<EndReason> {
-        if self.hold.holds() {
-            return self.is_stalled().then_some(EndReason::Stalled);
+    /// The memory is copied: lets the threads go, if they were held until now; else the
+    /// reason's errno.
+    pub(crate) fn copied(&self, snapshot: Snapshot) -> Result<&Snapshot> {
+        self.snapshot.populate(snapshot);
+        self.hold.copied()?;
+        self.snapshot.as_ref().ok_or(EINVAL)
+    }
+
+    /// The copy, unless there is none, or none any more.
+    fn lasting_snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref().filter(|snapshot| snapshot.lasts())
+    }
+
+    /// Ends what has to end by now. Is there still something to watch?
+    fn tick(&self) -> bool {
+        if self.is_stalled() {
+            self.hold.end_hold(EndReason::Stalled);
         }
-        let snapshot = self.snapshot.as_ref().filter(|_| self.hold.is_snapshot())?;
-        if snapshot.is_in_the_way() {
-            return Some(EndReason::NoMemory);
+        if let Some(snapshot) = self.lasting_snapshot() {
+            if snapshot.is_in_the_way() {
+                self.end(EndReason::NoMemory);
+            } else if snapshot.is_orphan() && self.is_stalled() {
+                self.end(EndReason::TargetGone);
+            }
         }
-        (snapshot.is_orphan() && self.is_stalled()).then_some(EndReason::TargetGone)
+        self.hold.holds() || self.lasting_snapshot().is_some()
     }
 
     /// Ends it; what was copied goes. Returns about how many pages. Any context.
@@ -103,6 +120,11 @@ impl Dump {
 
     fn lasts(&self) -> bool {
         self.hold.check().is_ok()
+    }
+
+    /// The copy that is to be read instead of the process.
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
     }
 }
 
@@ -222,12 +244,12 @@ impl Drop for Registered {
 }
 
 /// Tells `show` the size of the image of this address space, in bytes: of the dump that holds
-/// it, or else of one that can be read, 0 if there is none. Under the lock, so that whoever
+/// it, or else of the last that can be read, 0 if there is none. Under the lock, so that whoever
 /// comes last tells what is true.
 pub(crate) fn show_size(mm: MmId, show: impl FnOnce(u64)) {
     let dumps = DUMPS.lock();
     let readable = |dump: &&Arc<Dump>| dump.lasts() && dump.hold.mm_id() == mm;
-    let dump = find(&dumps, mm).or_else(|| dumps.iter().find(readable));
+    let dump = find(&dumps, mm).or_else(|| dumps.iter().rfind(readable));
     show(dump.map_or(0, |dump| dump.size.load(ordering::Relaxed)));
 }
 
@@ -271,21 +293,19 @@ impl tracepoints::Probes for Observer {
 impl watchdog::Watched for Observer {
     fn tick() -> bool {
         let dumps = DUMPS.lock();
-        for dump in dumps.iter() {
-            if let Some(reason) = dump.is_due() {
-                dump.end(reason);
-            }
-        }
+        // All of them, whatever the first says.
         dumps
             .iter()
-            .any(|dump| dump.hold.holds() || dump.hold.is_snapshot())
+            .fold(false, |watched, dump| dump.tick() || watched)
     }
 }
 
 impl sys_snapshot::Shrinks for Observer {
     fn out_of_memory() -> usize {
         let dumps = DUMPS.lock();
-        let snapshots = dumps.iter().filter(|dump| dump.hold.is_snapshot());
+        let snapshots = dumps
+            .iter()
+            .filter(|dump| dump.lasting_snapshot().is_some());
         snapshots.fold(0, |pages, dump| {
             pages.saturating_add(dump.end(EndReason::NoMemory))
         })
@@ -293,14 +313,16 @@ impl sys_snapshot::Shrinks for Observer {
 }
 
 impl sysctl::Watcher for Observer {
-    fn written() -> Result {
-        params::check()?;
+    fn allows(knob: &Knob, value: u32) -> Result {
+        params::check(knob, value)
+    }
+
+    fn written() {
         if Config::current().gate == Gate::Closed {
             for dump in DUMPS.lock().iter() {
                 dump.end(EndReason::GateClosed);
             }
         }
-        Ok(())
     }
 }
 

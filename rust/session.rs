@@ -74,11 +74,11 @@ impl Session {
         let threads = hold.prepare(task)?;
         let since = Instant::now();
         hold.take(&threads, since, config.timeout_ms)?;
-        if !are_same(&registered, mm, &mappings, since)? {
-            mappings = list_mappings(&registered, mm, Some(since))?;
+        let moment = Moment::seal(&hold, &process, &config)?;
+        // Last, so that what is true here is true when the memory is copied.
+        if update_mappings(&registered, mm, &mut mappings, since)? {
             preparation.mappings_changed();
         }
-        let moment = Moment::seal(&hold, &process, &config)?;
         let memory = match room {
             Some(room) => copy(&registered, room, &process, &mappings, moment.filter())?,
             None => Memory {
@@ -136,7 +136,7 @@ impl Session {
         if task::fatal_signal_pending() {
             return Err(EINTR);
         }
-        let snapshot = self.registered.snapshot.as_ref();
+        let snapshot = self.registered.snapshot();
         let mm = snapshot.map_or::<&Mm, _>(&self.mm, Snapshot::mm);
         UsedMm::get(mm).or_else(|_| {
             // Nobody may be parked who would notice that the process is gone, or another.
@@ -250,11 +250,10 @@ fn copy<'a>(
     let Process { mm, task, .. } = *process;
     match room.copy(mm, task, mappings, filter, dump.config.contents)? {
         Ok(snapshot) => {
-            dump.snapshot.populate(snapshot);
             // It may have taken longer than the threads were held.
-            dump.hold.copied()?;
+            let snapshot = dump.copied(snapshot)?;
             Ok(Memory {
-                mm: dump.snapshot.as_ref().map_or(mm, Snapshot::mm),
+                mm: snapshot.mm(),
                 mode: Mode::Snapshot,
                 fallback: 0,
             })
@@ -298,10 +297,27 @@ fn list_mappings(dump: &Dump, mm: &Mm, since: Option<Instant<Monotonic>>) -> Res
     try_until(dump, since, || Mappings::list(&UsedMm::get(mm)?))
 }
 
-/// Are these still the mappings of the process, which is held?
-fn are_same(dump: &Dump, mm: &Mm, mappings: &Mappings, since: Instant<Monotonic>) -> Result<bool> {
+/// Makes them those that the process, which is held, has now. Has anything changed? If the
+/// memory is to be copied, nobody has locked any of them.
+fn update_mappings(
+    dump: &Dump,
+    mm: &Mm,
+    mappings: &mut Mappings,
+    since: Instant<Monotonic>,
+) -> Result<bool> {
     let to_copy = dump.config.mode == Mode::Snapshot;
+    let mut changed = false;
     try_until(dump, Some(since), || {
-        mappings.are_those_of(&UsedMm::get(mm)?, to_copy)
+        let mm = UsedMm::get(mm)?;
+        if mappings.are_those_of(&mm, to_copy)? {
+            return Ok(changed);
+        }
+        *mappings = Mappings::list(&mm)?;
+        changed = true;
+        if to_copy && !mappings.are_those_of(&mm, to_copy)? {
+            // Another process that has the memory is at it.
+            return Err(EAGAIN);
+        }
+        Ok(changed)
     })
 }

@@ -165,7 +165,8 @@ long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
 #define LIVECORE_MAP_WIPEONFORK		0x4000
 #define LIVECORE_MAP_USERFAULTFD	0x8000
 #define LIVECORE_MAP_SYSV		0x10000
-#define LIVECORE_MAP_COUNTED		0x20000 /* its driver counts who maps it */
+#define LIVECORE_MAP_COUNTED		0x20000 /* others are told who maps it */
+#define LIVECORE_MAP_LOCKED		0x40000 /* the file is locked until nobody has it open */
 
 struct livecore_mapping {
 	unsigned long start;
@@ -251,6 +252,7 @@ struct mm_struct *livecore_mm_alloc(void);
 int livecore_mm_copy(struct mm_struct *mm, struct mm_struct *old);
 void livecore_mm_copy_put(struct mm_struct *mm);
 unsigned long livecore_mm_anon_pages(struct mm_struct *mm);
+unsigned long livecore_mm_table_pages(struct mm_struct *mm);
 bool livecore_mm_has_users(struct mm_struct *mm);
 unsigned long livecore_memcg_margin(struct task_struct *task);
 int livecore_oom_register(notifier_fn_t call);

@@ -2,6 +2,7 @@
 /* The target's mappings, and copying from its pages. */
 #include <linux/dax.h>
 #include <linux/file.h>
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
@@ -13,15 +14,45 @@
 #include <linux/userfaultfd_k.h>
 #include <livecore/helpers.h>
 
-/*
- * A System V segment, whose attachments a copy would count up: it is known by
- * the name that newseg(), ipc/shm.c, gives it. That another file of tmpfs or
- * hugetlbfs may have such a name does no harm.
- */
-static bool is_sysv(const struct file *file)
+/* Is one of these locks on this file as it was opened, until its last user is gone? */
+static bool has_lock(const struct list_head *locks, const struct file *file)
 {
-	return !strncmp(file->f_path.dentry->d_name.name, "SYSV", 4) &&
-	       (shmem_mapping(file->f_mapping) || is_file_hugepages(file));
+	const struct file_lock_core *lock;
+
+	list_for_each_entry(lock, locks, flc_list)
+		if (lock->flc_file == file && lock->flc_flags & (FL_FLOCK | FL_OFDLCK | FL_LEASE))
+			return true;
+	return false;
+}
+
+static bool is_locked(const struct file *file)
+{
+	struct file_lock_context *locks = locks_inode_context(file_inode(file));
+	bool found;
+
+	if (!locks)
+		return false;
+	spin_lock(&locks->flc_lock);
+	found = has_lock(&locks->flc_flock, file) || has_lock(&locks->flc_posix, file) ||
+		has_lock(&locks->flc_lease, file);
+	spin_unlock(&locks->flc_lock);
+	return found;
+}
+
+/*
+ * Would others be told of one more who maps this, or wait for it to go? Drivers
+ * count, or have something open until then; FUSE writes back what was shared.
+ */
+static bool is_counted(struct vm_area_struct *vma)
+{
+	const struct vm_operations_struct *ops = vma->vm_ops;
+
+	/* Huge pages of hugetlb speak for themselves. */
+	if (!vma->vm_file || is_vm_hugetlb_page(vma))
+		return false;
+	if (!S_ISREG(file_inode(vma->vm_file)->i_mode) && !vma_is_anonymous(vma))
+		return true;
+	return ops && (ops->open || (vma->vm_flags & VM_SHARED && ops->close));
 }
 
 static unsigned int file_traits(const struct file *file)
@@ -33,12 +64,12 @@ static unsigned int file_traits(const struct file *file)
 		traits |= LIVECORE_MAP_UNLINKED;
 	if (READ_ONCE(inode->i_mode) & 0111)
 		traits |= LIVECORE_MAP_EXEC_FILE;
-	if (is_sysv(file))
-		traits |= LIVECORE_MAP_SYSV;
+	if (is_locked(file))
+		traits |= LIVECORE_MAP_LOCKED;
 	return traits;
 }
 
-/* What vma_dump_size(), fs/coredump.c, looks at. */
+/* What vma_dump_size(), fs/coredump.c, looks at, and what speaks against a copy. */
 static unsigned int vma_traits(struct vm_area_struct *vma)
 {
 	static const struct { vm_flags_t flag; unsigned int trait; } map[] = {
@@ -64,9 +95,10 @@ static unsigned int vma_traits(struct vm_area_struct *vma)
 		traits |= LIVECORE_MAP_HUGETLB;
 	if (userfaultfd_armed(vma))
 		traits |= LIVECORE_MAP_USERFAULTFD;
-	/* That of a System V segment, or of a device's memory; hugetlb's harms nobody. */
-	if (vma->vm_ops && vma->vm_ops->open && !is_vm_hugetlb_page(vma))
-		traits |= LIVECORE_MAP_COUNTED;
+	/* Nobody else who is told of mappings has files of tmpfs. */
+	if (is_counted(vma))
+		traits |= shmem_mapping(vma->vm_file->f_mapping) ? LIVECORE_MAP_SYSV :
+								    LIVECORE_MAP_COUNTED;
 	if (vma_is_dax(vma))
 		traits |= LIVECORE_MAP_DAX;
 	/* special_mapping_name() and gate_vma_name() may be called so. */
@@ -125,14 +157,27 @@ unlock:
 	return count;
 }
 
+/*
+ * Is somebody in the midst of a page fault who has locked this mapping alone?
+ * Who is held will not be; who sleeps there may wait for one who is.
+ */
+static bool is_being_faulted(const struct vm_area_struct *vma)
+{
+#ifdef CONFIG_PER_VMA_LOCK
+	return refcount_read(&vma->vm_refcnt) > 1;
+#else
+	return false;
+#endif
+}
+
 /**
  * livecore_mappings_same() - Are the mappings still those of a list?
  * @mm: the memory, with a reference on mm_users
  * @list: what livecore_mappings() wrote, its files referenced
  * @count: how many it has
- * @alone: try for mmap_lock as who copies the memory takes it
+ * @alone: try for the locks as who copies the memory takes them
  *
- * Return: 1 if they are, 0 if not, -EAGAIN if mmap_lock was taken.
+ * Return: 1 if they are, 0 if not, -EAGAIN if a lock was taken.
  */
 int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *list,
 			   unsigned long count, bool alone)
@@ -155,6 +200,10 @@ int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *
 		    now.pgoff != list[at].pgoff || now.file != list[at].file ||
 		    now.traits != list[at].traits)
 			goto unlock;
+		if (alone && is_being_faulted(vma)) {
+			same = -EAGAIN;
+			goto unlock;
+		}
 		at++;
 	}
 	same = at == count;

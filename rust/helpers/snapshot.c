@@ -33,8 +33,9 @@ void livecore_set_mm_copy(const unsigned long addresses[4])
 /*
  * Room for a copy: an address space with nothing in it, and one user; NULL
  * without memory. No binfmt is set, so that none is given back. Nobody owns it,
- * so that no task is found by it, and what is charged on its behalf goes to the
- * root memory cgroup.
+ * so that no task is found by it: pages that are new in it are charged to the
+ * root memory cgroup, but for those that were swapped out, or are copied since
+ * they are pinned, which stay where they were.
  */
 struct mm_struct *livecore_mm_alloc(void)
 {
@@ -56,13 +57,20 @@ struct mm_struct *livecore_mm_alloc(void)
  * dup_mm(), kernel/fork.c. Waits for mmap_lock of @old for write, killable,
  * and for every fault under way.
  *
- * Return: 0, -ENOMEM or -EINTR; then @mm is of no more use.
+ * Return: 0, or a negative errno; then @mm is of no more use. -EINTR if the
+ * caller is being killed, -ENOMEM, or what a page makes of it.
  */
 int livecore_mm_copy(struct mm_struct *mm, struct mm_struct *old)
 {
 	int err;
 
 	__mm_flags_overwrite_word(mm, mmf_init_legacy_flags(__mm_flags_get_word(old)));
+	/* khugepaged is not to work for it. */
+	mm_flags_set(MMF_DISABLE_THP_COMPLETELY, mm);
+	/* dup_mm() copies these with the whole structure: where the vdso is, and of what bits. */
+	mm->context.vdso = old->context.vdso;
+	mm->context.vdso_image = old->context.vdso_image;
+	mm->context.flags = old->context.flags;
 	static_call_cond(livecore_uprobe_start_call)();
 	err = static_call(livecore_dup_mmap_call)(mm, old);
 	static_call_cond(livecore_uprobe_end_call)();
@@ -78,7 +86,13 @@ void livecore_mm_copy_put(struct mm_struct *mm)
 /* How many pages of its own an address space has, about. */
 unsigned long livecore_mm_anon_pages(struct mm_struct *mm)
 {
-	return get_mm_counter(mm, MM_ANONPAGES) + get_mm_counter(mm, MM_SWAPENTS);
+	return get_mm_counter_sum(mm, MM_ANONPAGES) + get_mm_counter_sum(mm, MM_SWAPENTS);
+}
+
+/* How many pages its page tables take. */
+unsigned long livecore_mm_table_pages(struct mm_struct *mm)
+{
+	return mm_pgtables_bytes(mm) >> PAGE_SHIFT;
 }
 
 /* Has an address space a user left? */
@@ -87,7 +101,10 @@ bool livecore_mm_has_users(struct mm_struct *mm)
 	return atomic_read(&mm->mm_users) > 0;
 }
 
-/* How many pages more the memory cgroups of @task allow; ULONG_MAX if it has no limit. */
+/*
+ * How many pages more the memory cgroups of @task allow, without slowing it
+ * down; ULONG_MAX if there is no limit.
+ */
 unsigned long livecore_memcg_margin(struct task_struct *task)
 {
 	unsigned long margin = ULONG_MAX;
@@ -98,7 +115,8 @@ unsigned long livecore_memcg_margin(struct task_struct *task)
 		return margin;
 	rcu_read_lock();
 	for (memcg = mem_cgroup_from_task(task); memcg; memcg = parent_mem_cgroup(memcg)) {
-		unsigned long max = READ_ONCE(memcg->memory.max);
+		unsigned long max = min(READ_ONCE(memcg->memory.max),
+					READ_ONCE(memcg->memory.high));
 		unsigned long used = page_counter_read(&memcg->memory);
 
 		if (max != PAGE_COUNTER_MAX)

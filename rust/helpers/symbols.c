@@ -4,6 +4,7 @@
  * that only fs/proc/ declares.
  */
 #include <linux/kprobes.h>
+#include <linux/memcontrol.h>
 #include <linux/mm_types.h>
 #include <linux/sched.h>
 #include <livecore/helpers.h>
@@ -78,8 +79,19 @@ static const struct livecore_layout layouts[] = {
 	LAYOUT(mm_struct, saved_auxv),
 	LAYOUT(mm_struct, arg_start),
 	LAYOUT(mm_struct, context),
+#ifdef CONFIG_MEMCG
+	LAYOUT(mm_struct, owner),
+	LAYOUT(mem_cgroup, memory),
+	LAYOUT(page_counter, max),
+	LAYOUT(page_counter, high),
+#endif
 	LAYOUT(vm_area_struct, vm_file),
 	LAYOUT(vm_area_struct, vm_ops),
+#ifdef CONFIG_PER_VMA_LOCK
+	LAYOUT(vm_area_struct, vm_refcnt),
+#endif
+	LAYOUT(vm_operations_struct, open),
+	LAYOUT(vm_operations_struct, close),
 	LAYOUT(callback_head, func),
 	LAYOUT(dentry, d_children),
 	LAYOUT(file, f_op),

@@ -176,9 +176,14 @@ impl Mapping<'_> {
         self.has(ffi::LIVECORE_MAP_SYSV)
     }
 
-    /// Does its driver count who maps it?
+    /// Are others told who maps it, or wait until nobody does?
     pub(crate) fn is_counted(&self) -> bool {
         self.has(ffi::LIVECORE_MAP_COUNTED)
+    }
+
+    /// Is its file locked until nobody has it open as it was opened?
+    pub(crate) fn is_locked(&self) -> bool {
+        self.has(ffi::LIVECORE_MAP_LOCKED)
     }
 
     /// Does fork() leave it out, or give the child zeros?

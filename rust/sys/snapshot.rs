@@ -32,7 +32,10 @@ pub(crate) fn bind() -> Result {
     let needed = if cfg!(CONFIG_UPROBES) { 4 } else { 2 };
     let mut addresses = [0usize; NAMES.len()];
     for (name, address) in NAMES.into_iter().zip(&mut addresses).take(needed) {
-        *address = symbols::resolve(name)?;
+        *address = symbols::find(name).ok_or_else(|| {
+            pr_warn!("this kernel has no symbol {}: no snapshots\n", name);
+            ENOENT
+        })?;
     }
     // SAFETY: The addresses are those of the named functions, or 0 for the last two, whose types
     // the C side takes from the kernel's own prototypes, but for that of `dup_mmap()`, which is in
@@ -105,6 +108,11 @@ impl MmCopy {
         &self.mm
     }
 
+    /// Was it not given back?
+    pub(crate) fn lasts(&self) -> bool {
+        self.has_user.load(ordering::Acquire) != 0
+    }
+
     /// Gives the memory back, as soon as nobody reads it; returns about how many pages. Any
     /// context.
     pub(crate) fn give_back(&self) -> usize {
@@ -128,6 +136,12 @@ impl Drop for MmCopy {
 pub(crate) fn anon_pages(mm: &Mm) -> usize {
     // SAFETY: The mm is referenced.
     unsafe { ffi::livecore_mm_anon_pages(mm.as_raw()) }
+}
+
+/// How many pages the page tables of an address space take.
+pub(crate) fn table_pages(mm: &Mm) -> usize {
+    // SAFETY: The mm is referenced.
+    unsafe { ffi::livecore_mm_table_pages(mm.as_raw()) }
 }
 
 /// Has this address space a user left?

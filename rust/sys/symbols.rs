@@ -7,14 +7,18 @@ use core::slice;
 use kernel::{bindings, prelude::*, str::CStr};
 
 /// The address of a kernel symbol, exported or not. Process context.
-pub(crate) fn resolve(name: &CStr) -> Result<usize> {
+pub(super) fn find(name: &CStr) -> Option<usize> {
     // SAFETY: `name` is NUL-terminated and outlives the call.
     let address = unsafe { ffi::livecore_resolve(name.as_char_ptr()) };
-    if address == 0 {
+    (address != 0).then_some(address)
+}
+
+/// The same of one that must be there; says so in the log if it is not.
+pub(crate) fn resolve(name: &CStr) -> Result<usize> {
+    find(name).ok_or_else(|| {
         pr_err!("this kernel has no symbol {}\n", name);
-        return Err(ENOENT);
-    }
-    Ok(address)
+        ENOENT
+    })
 }
 
 /// The running kernel's BTF, as it lies in its read-only data.

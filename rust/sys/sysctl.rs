@@ -2,7 +2,12 @@
 
 //! `kernel.livecore_*`: unsigned integers with bounds.
 
-use core::{ffi::c_void, marker::PhantomData, ptr::NonNull};
+use core::{
+    ffi::c_void,
+    marker::PhantomData,
+    mem::offset_of,
+    ptr::{self, NonNull},
+};
 use kernel::{
     alloc::flags::GFP_KERNEL,
     bindings,
@@ -41,9 +46,11 @@ impl Knob {
 
 /// Who is told.
 pub(crate) trait Watcher: 'static {
-    /// One of the values was written; it gets its former one where this fails. Process
-    /// context.
-    fn written() -> Result;
+    /// May this one have a value that is in its range? Process context.
+    fn allows(knob: &Knob, value: u32) -> Result;
+
+    /// One of the values was written. Process context.
+    fn written();
 }
 
 /// The knobs, while they are in `/proc/sys/kernel`.
@@ -108,19 +115,25 @@ unsafe extern "C" fn write<W: Watcher>(
     lenp: *mut usize,
     ppos: *mut bindings::loff_t,
 ) -> c_int {
-    // SAFETY: The entry is one of ours: its data is a knob's value, which is static.
-    let value = unsafe { Atomic::<u32>::from_ptr((*table).data.cast()) };
-    let former = value.load(ordering::Relaxed);
+    // SAFETY: The entry is one of ours: its data is the value of a knob, which is static.
+    let knob = unsafe {
+        let value = (*table).data.cast::<u8>();
+        &*value.sub(offset_of!(Knob, value)).cast::<Knob>()
+    };
+    // To a copy first: nobody is to see a value that is refused.
+    let mut value = knob.get();
+    // SAFETY: The entry is valid, and of plain values.
+    let mut entry = unsafe { ptr::read(table) };
+    entry.data = (&raw mut value).cast();
     // SAFETY: The arguments are passed through; the entry has a u32 and two bounds.
-    let result = unsafe { bindings::proc_douintvec_minmax(table, write, buffer, lenp, ppos) };
+    let result = unsafe { bindings::proc_douintvec_minmax(&entry, write, buffer, lenp, ppos) };
     if write == 0 || result != 0 {
         return result;
     }
-    match W::written() {
-        Ok(()) => 0,
-        Err(error) => {
-            value.store(former, ordering::Relaxed);
-            error.to_errno()
-        }
+    if let Err(error) = W::allows(knob, value) {
+        return error.to_errno();
     }
+    knob.value.store(value, ordering::Relaxed);
+    W::written();
+    0
 }

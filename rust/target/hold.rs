@@ -290,7 +290,7 @@ impl Hold {
     /// be held: silently leaky is worse.
     pub(crate) fn add_newborn(self: &Arc<Self>, task: &Task) {
         if self.holds() && self.add_created(task, GFP_NOWAIT | __GFP_NOWARN).is_err() {
-            self.end(EndReason::NoMemory);
+            self.end_hold(EndReason::NoMemory);
         }
     }
 
@@ -402,16 +402,22 @@ impl Hold {
         }
     }
 
-    /// Ends the hold: nobody parks from here on; those who do are woken soon. Any context,
-    /// under siglock with interrupts off too.
-    pub(crate) fn end(self: &Arc<Self>, reason: EndReason) {
-        let held = self.holds();
-        if self.lifecycle.end(reason) && held {
+    /// Ends the hold, if the threads are held: nobody parks from here on; those who do are
+    /// woken soon. Any context, under siglock with interrupts off too.
+    pub(crate) fn end_hold(self: &Arc<Self>, reason: EndReason) {
+        if self.lifecycle.end_hold(reason) {
             self.ended();
             self.turnstile.unlock();
             // Cannot be queued already: only the first end gets here.
             let _ = workqueue::queue().enqueue(self.clone());
         }
+    }
+
+    /// Ends the dump, held or not. Any context.
+    pub(crate) fn end(self: &Arc<Self>, reason: EndReason) {
+        self.end_hold(reason);
+        // If it was not held, it is not any more, and nobody has to be told.
+        self.lifecycle.end(reason);
     }
 
     /// Ends the hold, and returns when all threads have been told. Process context.
@@ -439,11 +445,6 @@ impl Hold {
             self.let_go();
         }
         self.check().map_err(EndReason::errno)
-    }
-
-    /// Is it a copy of the memory that is read?
-    pub(crate) fn is_snapshot(&self) -> bool {
-        self.lifecycle.state() == State::Snapshot
     }
 
     /// Takes the time, once.

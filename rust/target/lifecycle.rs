@@ -87,7 +87,12 @@ impl State {
         (self == Self::Held).then_some(Self::Snapshot)
     }
 
-    /// What comes next when something ends the hold.
+    /// What comes next when something happens to a process that is held.
+    fn end_hold(self, reason: EndReason) -> Option<Self> {
+        matches!(self, Self::Holding | Self::Held).then_some(Self::Ended(reason))
+    }
+
+    /// What comes next when something ends the dump, held or not.
     fn end(self, reason: EndReason) -> Option<Self> {
         (!matches!(self, Self::Ended(_))).then_some(Self::Ended(reason))
     }
@@ -173,6 +178,11 @@ impl Lifecycle {
         self.change(State::copied)
     }
 
+    /// Ends it if the threads are held. True for the first who does. Any context.
+    pub(crate) fn end_hold(&self, reason: EndReason) -> bool {
+        self.change(|state| state.end_hold(reason))
+    }
+
     /// Ends it. True for the first who does. Any context.
     pub(crate) fn end(&self, reason: EndReason) -> bool {
         self.change(|state| state.end(reason))
@@ -217,6 +227,9 @@ mod tests {
         assert!(life.copied());
         assert!(!life.holds());
         assert!(life.check().is_ok());
+        // A signal that comes now is no business of the copy's.
+        assert!(!life.end_hold(EndReason::Signal));
+        assert!(life.check().is_ok());
         assert!(life.end(EndReason::NoMemory));
         let ended = Lifecycle::new();
         assert!(ended.held());
@@ -232,7 +245,11 @@ mod tests {
                 if held {
                     assert!(life.held());
                 }
-                assert!(life.end(first));
+                assert!(if held {
+                    life.end(first)
+                } else {
+                    life.end_hold(first)
+                });
                 for second in EndReason::ALL {
                     assert!(!life.end(second));
                 }

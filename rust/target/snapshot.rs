@@ -27,22 +27,22 @@ pub(crate) struct Fallback(pub(crate) u32);
 /// What speaks against copying a mapping: what fork() leaves out or clears, and what a copy
 /// would take from the process, or from others.
 fn obstacle(mapping: &Mapping<'_>, filter: Filter) -> u32 {
-    let is_dumped = filter
-        .dump_size(&mapping.traits())
-        .bytes(mapping.end().saturating_sub(mapping.start()), false)
-        > 0;
+    let traits = mapping.traits();
+    // Of what is no memory nothing is read.
+    let is_dumped = !traits.io
+        && filter
+            .dump_size(&traits)
+            .bytes(mapping.end().saturating_sub(mapping.start()), false)
+            > 0;
     let mut reasons = 0;
     let mut if_so = |condition: bool, reason: u32| {
         if condition {
             reasons |= reason;
         }
     };
-    let traits = mapping.traits();
-    // Without a reservation of its own, the process's next write may be a SIGBUS.
-    if_so(
-        traits.hugetlb && !traits.shared,
-        uapi::LIVECORE_FALLBACK_HUGETLB,
-    );
+    // Without a reservation of its own, the process's next write may be a SIGBUS; what is
+    // shared would be missed in the pool when the process is gone.
+    if_so(traits.hugetlb, uapi::LIVECORE_FALLBACK_HUGETLB);
     // Its monitor would be told of a fork, and waited for.
     if_so(
         mapping.has_userfaultfd(),
@@ -50,11 +50,10 @@ fn obstacle(mapping: &Mapping<'_>, filter: Filter) -> u32 {
     );
     // It would count as attached, by which some tell whether it is in use.
     if_so(mapping.is_sysv(), uapi::LIVECORE_FALLBACK_SYSV);
-    // It would be mapped for longer than its driver is told, or refuse what is refused then.
-    if_so(
-        mapping.is_counted() && !mapping.is_sysv(),
-        uapi::LIVECORE_FALLBACK_DEVICE,
-    );
+    // It would refuse what is refused then, or keep something open for longer than expected.
+    if_so(mapping.is_counted(), uapi::LIVECORE_FALLBACK_IN_USE);
+    // It would stay locked when the process is gone.
+    if_so(mapping.is_locked(), uapi::LIVECORE_FALLBACK_LOCKED);
     if_so(
         is_dumped && mapping.is_not_copied(),
         uapi::LIVECORE_FALLBACK_DONTFORK,
@@ -66,17 +65,10 @@ fn obstacle(mapping: &Mapping<'_>, filter: Filter) -> u32 {
     reasons
 }
 
-/// So many pages may be written while a snapshot is open, each of them twice in memory then;
-/// an eighth more may be something else.
-fn may_be_written(pages: usize, margin: usize) -> bool {
-    margin == usize::MAX || pages.saturating_add(pages / 8) <= margin
-}
-
-/// So many page tables, at most, and what describes so many mappings is the caller's.
-fn tables_fit(pages: usize, mappings: usize, margin: usize) -> bool {
-    let tables = pages.saturating_add(mappings.saturating_mul(2));
-    let descriptions = mappings / 8;
-    margin == usize::MAX || (tables / 256).saturating_add(descriptions) <= margin
+/// How many pages a snapshot may cost: each that is written is in memory twice then; an eighth
+/// more for whatever else the process does.
+fn pages_at_most(anon: usize, tables: usize) -> usize {
+    anon.saturating_add(anon / 8).saturating_add(tables)
 }
 
 /// What could be made before the process is held.
@@ -113,13 +105,12 @@ impl Preparation {
         let mut reasons = mappings
             .iter()
             .fold(0, |reasons, mapping| reasons | obstacle(&mapping, filter));
-        let pages = snapshot::anon_pages(mm);
-        if !may_be_written(pages, snapshot::memcg_margin(task))
-            || !tables_fit(
-                pages,
-                mappings.len(),
-                snapshot::memcg_margin(kernel::current!()),
-            )
+        // The caller pays for the page tables, the process for what it writes; they may share
+        // a cgroup.
+        let tables = snapshot::table_pages(mm).saturating_add(mappings.len() / 8);
+        let pages = pages_at_most(snapshot::anon_pages(mm), tables);
+        if pages > snapshot::memcg_margin(task)
+            || tables > snapshot::memcg_margin(kernel::current!())
         {
             reasons |= uapi::LIVECORE_FALLBACK_MEMORY;
         }
@@ -128,8 +119,9 @@ impl Preparation {
         }
         match self.0.copy(&UsedMm::get(mm)?) {
             Ok(copy) => snapshot(copy),
+            Err(error) if error == EINTR => Err(error),
             Err(error) if error == ENOMEM => Ok(Err(Fallback(uapi::LIVECORE_FALLBACK_MEMORY))),
-            Err(error) => Err(error),
+            Err(_) => Ok(Err(Fallback(uapi::LIVECORE_FALLBACK_FAILED))),
         }
     }
 }
@@ -138,6 +130,11 @@ impl Snapshot {
     /// The copied memory.
     pub(crate) fn mm(&self) -> &Mm {
         self.copy.mm()
+    }
+
+    /// Is there still a copy?
+    pub(crate) fn lasts(&self) -> bool {
+        self.copy.lasts()
     }
 
     /// Gives the copy back; returns about how many pages. Any context.
@@ -163,18 +160,8 @@ mod tests {
 
     #[test]
     fn all_pages_may_be_written() {
-        assert!(may_be_written(1000, usize::MAX));
-        assert!(may_be_written(0, 0));
-        assert!(may_be_written(800, 900));
-        assert!(!may_be_written(1000, 1000));
-        assert!(!may_be_written(usize::MAX, usize::MAX - 1));
-    }
-
-    #[test]
-    fn tables_are_a_part_of_what_they_map() {
-        assert!(tables_fit(1 << 20, 100, usize::MAX));
-        assert!(tables_fit(1 << 18, 16, 1026));
-        assert!(!tables_fit(1 << 18, 16, 1024));
-        assert!(!tables_fit(0, 1 << 16, 1 << 13));
+        assert_eq!(pages_at_most(0, 0), 0);
+        assert_eq!(pages_at_most(800, 7), 907);
+        assert_eq!(pages_at_most(usize::MAX, 1), usize::MAX);
     }
 }

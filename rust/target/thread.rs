@@ -186,7 +186,7 @@ impl Thread {
             // Under the lock: a thread that has not arrived must not go on before the end.
             registers
                 .capture_current(self.hold.layout(), GFP_NOWAIT | __GFP_NOWARN)
-                .inspect_err(|_| self.hold.end(EndReason::NoMemory))?;
+                .inspect_err(|_| self.hold.end_hold(EndReason::NoMemory))?;
             if captured.how == Capture::Waiting {
                 self.hold.arrived();
             }
@@ -217,11 +217,11 @@ impl AtBoundary for Thread {
         }
         // One that came before anybody watched: works run before signals are delivered.
         if task::fatal_signal_queued() {
-            self.hold.end(EndReason::Signal);
+            self.hold.end_hold(EndReason::Signal);
             return;
         }
         if self.hold.park() == Parked::Killed {
-            self.hold.end(EndReason::TargetGone);
+            self.hold.end_hold(EndReason::TargetGone);
         }
     }
 }

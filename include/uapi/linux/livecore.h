@@ -39,13 +39,15 @@
 #define LIVECORE_MODE_SNAPSHOT		1 /* held while the memory is copied */
 
 /* Why a snapshot was asked for, and the process is held nevertheless */
-#define LIVECORE_FALLBACK_HUGETLB	(1U << 0) /* private huge pages */
+#define LIVECORE_FALLBACK_HUGETLB	(1U << 0) /* huge pages of hugetlb */
 #define LIVECORE_FALLBACK_USERFAULTFD	(1U << 1)
 #define LIVECORE_FALLBACK_SYSV		(1U << 2) /* a System V segment is attached */
 #define LIVECORE_FALLBACK_DONTFORK	(1U << 3) /* MADV_DONTFORK */
 #define LIVECORE_FALLBACK_WIPEONFORK	(1U << 4) /* MADV_WIPEONFORK */
 #define LIVECORE_FALLBACK_MEMORY	(1U << 5) /* no room in the memory cgroups, or at all */
-#define LIVECORE_FALLBACK_DEVICE	(1U << 6) /* a driver counts who maps its memory */
+#define LIVECORE_FALLBACK_IN_USE	(1U << 6) /* others are told who maps something */
+#define LIVECORE_FALLBACK_LOCKED	(1U << 7) /* a mapped file is locked while it is open */
+#define LIVECORE_FALLBACK_FAILED	(1U << 8) /* some page cannot be copied */
 
 /* livecore_config.contents, and kernel.livecore_contents */
 #define LIVECORE_CONTENTS_REGISTERS	0 /* notes alone */

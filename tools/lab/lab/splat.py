@@ -11,6 +11,7 @@ _SPLAT = re.compile(
     r"|soft lockup|hard LOCKUP|workqueue lockup|CFI failure|Missing ENDBR"
     r"|kmemleak: \d+ new suspected|unable to handle|double fault|stack-protector"
     r"|sleeping function called from invalid context|scheduling while atomic"
+    r"|Memory cgroup out of memory"
     r"|Bad page state|Bad rss-counter|refcount_t:|list_(?:add|del) corruption|rust_kernel: panicked"
 )
 
@@ -18,9 +19,9 @@ _SPLAT = re.compile(
 _HARMLESS = re.compile(r"Command line:|Kernel command line:|kmemleak: Kernel memory leak detector")
 
 # The kernel shows the stack of whoever runs out of memory, which is no bug of anybody's: from
-# this line up to that.
+# this line up to that. Where a memory cgroup does, something was killed that no test wants dead.
 _OOM = re.compile(r"invoked oom-killer:")
-_OOM_END = re.compile(r"Mem-Info:")
+_OOM_END = re.compile(r"</TASK>")
 
 # guest/selftests says so before each test.
 _TEST = re.compile(r"livecore-lab: test (\S+)")
@@ -36,6 +37,7 @@ def find_splat(log: Path) -> str | None:
         for line in lines:
             if match := _TEST.search(line):
                 during = f" (during {match.group(1)})"
+                out_of_memory = False
             if _OOM.search(line) or _OOM_END.search(line):
                 out_of_memory = bool(_OOM.search(line))
             harmless = _HARMLESS.search(line) or (out_of_memory and "Call Trace" in line)

@@ -8,6 +8,7 @@
 
 #include "expected_loads.h"
 #include "frame.h"
+#include "live.h"
 #include "regions.h"
 
 enum { PAGE = 4096 };
@@ -273,6 +274,52 @@ MEMORY_TEST(segments_are_the_mappings)
 		expect_loads(_metadata, &image, t.pid, filters[i]);
 		image_free(&image);
 	}
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* Pages that the kernel writes the time to. */
+static bool is_of_time(const struct mapping *maps, size_t count, uint64_t address)
+{
+	for (size_t i = 0; i < count; i++)
+		if (maps[i].start == address)
+			return !strncmp(maps[i].path, "[vvar", 5);
+	return false;
+}
+
+/* Of a process that does not change, byte for byte, the vdso and files included. */
+MEMORY_TEST(a_snapshot_equals_a_hold)
+{
+	struct image held, copied;
+	size_t count, compared = 0;
+	struct mapping *maps;
+	struct target t;
+
+	target_start(&t, "regions", self->directory);
+	target_settle(&t);
+	coredump_filter_set(t.pid, 0x7f);
+	maps = mapping_list(t.pid, &count);
+	ASSERT_EQ(0, image_dump(&held, t.pid));
+	sysctl_set("livecore_mode", 1);
+	ASSERT_EQ(0, image_dump(&copied, t.pid));
+	ASSERT_EQ(LIVECORE_MODE_SNAPSHOT, live_note(&copied)->mode);
+	ASSERT_EQ(held.size, copied.size);
+	ASSERT_EQ(image_nr_loads(&held), image_nr_loads(&copied));
+	for (size_t i = 0; i < image_nr_loads(&held); i++) {
+		const Elf64_Phdr *load = image_load(&held, i);
+
+		EXPECT_EQ(0, memcmp(load, image_load(&copied, i), sizeof(*load)));
+		if (is_of_time(maps, count, load->p_vaddr))
+			continue;
+		EXPECT_EQ(0, memcmp(held.data + load->p_offset, copied.data + load->p_offset,
+				    load->p_filesz))
+			TH_LOG("%#llx", (unsigned long long)load->p_vaddr);
+		compared += load->p_filesz;
+	}
+	/* All but those pages. */
+	EXPECT_LT(held.size / 10 * 9, compared);
+	image_free(&held);
+	image_free(&copied);
+	free(maps);
 	EXPECT_EQ(0, target_finish(&t));
 }
 

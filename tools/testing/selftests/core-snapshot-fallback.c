@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -46,6 +47,16 @@ static char *map_packets(void)
 	return CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 }
 
+/* Locked until the last descriptor, or mapping, is gone. */
+static char *map_locked(void)
+{
+	int fd = CHECK(open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+
+	CHECK(ftruncate(fd, PAGE));
+	CHECK(flock(fd, LOCK_EX));
+	return CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+}
+
 static char *make_special(struct target_self *self)
 {
 	const char *kind = self->argument;
@@ -54,6 +65,11 @@ static char *make_special(struct target_self *self)
 
 	if (!strcmp(kind, "hugetlb"))
 		return anonymous(HUGE, MAP_HUGETLB);
+	if (!strcmp(kind, "shared-hugetlb"))
+		return CHECK_POINTER(mmap(NULL, HUGE, PROT_READ | PROT_WRITE,
+					  MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0));
+	if (!strcmp(kind, "flock"))
+		return map_locked();
 	if (!strcmp(kind, "packets"))
 		return map_packets();
 	if (!strcmp(kind, "userfaultfd"))
@@ -196,9 +212,15 @@ CORE_TEST(sysv)
 }
 
 /* A driver that counts its mappings: a packet socket's ring. */
-CORE_TEST(device)
+CORE_TEST(in_use)
 {
-	expect_fallback_of(_metadata, "packets", LIVECORE_FALLBACK_DEVICE);
+	expect_fallback_of(_metadata, "packets", LIVECORE_FALLBACK_IN_USE);
+}
+
+/* When the process is gone, the next one is to get the lock. */
+CORE_TEST(locked)
+{
+	expect_fallback_of(_metadata, "flock", LIVECORE_FALLBACK_LOCKED);
 }
 
 static void set_huge_pages(int count)
@@ -216,6 +238,7 @@ CORE_TEST(hugetlb)
 {
 	set_huge_pages(1);
 	expect_fallback_of(_metadata, "hugetlb", LIVECORE_FALLBACK_HUGETLB);
+	expect_fallback_of(_metadata, "shared-hugetlb", LIVECORE_FALLBACK_HUGETLB);
 	set_huge_pages(0);
 }
 

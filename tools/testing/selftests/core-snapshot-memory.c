@@ -141,26 +141,49 @@ static void write_text(const char *path, const char *text)
 	close(fd);
 }
 
-/* Sets how likely any process is to be killed for want of memory: not at all. */
-static void spare_everybody(void)
+/* How likely each process is to be killed for want of memory. */
+static int set_likelihood(pid_t pid, int adj)
+{
+	char text[16], path[64];
+	int former = 0, fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	/* It may be gone, now or below. */
+	if (fd < 0)
+		return 0;
+	if (pread(fd, text, sizeof(text), 0) > 0)
+		former = atoi(text);
+	snprintf(text, sizeof(text), "%d", adj);
+	if (pwrite(fd, text, strlen(text), 0) < 0)
+		errno = 0;
+	close(fd);
+	return former;
+}
+
+enum { PROCESSES = 4096, NEVER = -1000, FIRST = 1000 };
+
+static struct likelihood {
+	pid_t pid;
+	int former;
+} likelihood[PROCESSES];
+
+static size_t spare_everybody(void)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
-	char path[64];
+	size_t count = 0;
 
-	while ((entry = readdir(proc))) {
-		int fd;
+	while ((entry = readdir(proc)) && count < PROCESSES) {
+		pid_t pid = atoi(entry->d_name);
 
-		snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", atoi(entry->d_name));
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		/* It may be gone. */
-		if (write(fd, "-1000", 5) < 0)
-			errno = 0;
-		close(fd);
+		if (pid > 0)
+			likelihood[count++] = (struct likelihood){
+				pid, set_likelihood(pid, NEVER)
+			};
 	}
 	closedir(proc);
+	return count;
 }
 
 /*
@@ -170,7 +193,8 @@ static void spare_everybody(void)
 CORE_TEST(is_dropped_for_the_system)
 {
 	struct target t, victim;
-	char path[64], byte;
+	size_t spared;
+	char byte;
 	int fd;
 
 	target_start(&t, "writer", NULL);
@@ -179,12 +203,13 @@ CORE_TEST(is_dropped_for_the_system)
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
-	spare_everybody();
+	spared = spare_everybody();
 	target_start(&victim, "writer", NULL);
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", victim.pid);
-	write_text(path, "1000");
+	set_likelihood(victim.pid, FIRST);
 	write_text("/proc/sysrq-trigger", "f");
 	EXPECT_LE(0, target_dies_within(&victim, EVENT_SECONDS));
+	for (size_t i = 0; i < spared; i++)
+		set_likelihood(likelihood[i].pid, likelihood[i].former);
 	EXPECT_EQ(LIVECORE_STATE_ENDED, live_info_of(fd).state);
 	EXPECT_EQ(ENOMEM, live_info_of(fd).error);
 	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "frame.h"
+#include "live.h"
 #include "regions.h"
 
 enum {
@@ -124,6 +125,31 @@ FIXTURE_TEARDOWN_PARENT(swap)
 	if (!swapoff("/dev/zram0") && system("echo 1 >/sys/block/zram0/reset"))
 		FAIL("zram0 stays in use");
 	sysctl_restore(&self->sysctls);
+}
+
+/* The copy has them swapped out, too, and the process gets none of them back for it. */
+TEST_F_TIMEOUT(swap, a_snapshot_has_what_is_swapped_out, CORE_TEST_SECONDS)
+{
+	struct image image;
+	struct target t;
+	int fd;
+
+	target_start(&t, "swapped", NULL);
+	target_settle(&t);
+	swap_out(&t);
+	sysctl_set("livecore_mode", 1);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	ASSERT_EQ(0, image_read(&image, fd));
+	EXPECT_EQ(0, live_info_of(fd).unreadable_pages);
+	expect_bytes(_metadata, &image, &accounts(t.page)[OWN]);
+	expect_bytes(_metadata, &image, &accounts(t.page)[SHARED]);
+	/* What is shared came back, and is shared. */
+	EXPECT_LE(SIZE, swapped(t.pid));
+	image_free(&image);
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
 }
 
 /* Somebody else's pages, out to swap, over and over; until he is killed. */
