@@ -106,6 +106,12 @@ pub(crate) fn is_user_worker(task: &Task) -> bool {
     unsafe { ffi::livecore_task_is_user_worker(task.as_ptr()) }
 }
 
+/// Does this thread run, or wait for a CPU, at the moment?
+pub(crate) fn is_running(task: &Task) -> bool {
+    // SAFETY: The task is referenced; the state changes at any time.
+    unsafe { (&raw const (*task.as_ptr()).__state).read_volatile() == bindings::TASK_RUNNING }
+}
+
 /// A process as a name: to compare, not to look into. It stays its own for as long as one of
 /// its threads is referenced.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -327,14 +327,21 @@ impl Hold {
         let room = self.layout.room();
         let mut rooms = Bytes::zeroed_pages(room.saturating_mul(found.len()))?;
         let mut threads = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
+        let mut running = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
         for task in found.drain_all() {
             self.check().map_err(EndReason::errno)?;
             if self.wants(&task) {
+                let runs = task::is_running(&task);
                 let room = rooms.split_to(room);
                 if let Some(thread) = self.enter(task, room, GFP_KERNEL_ACCOUNT)? {
-                    threads.push_within_capacity(thread).map_err(|_| ENOMEM)?;
+                    let list = if runs { &mut running } else { &mut threads };
+                    list.push_within_capacity(thread).map_err(|_| ENOMEM)?;
                 }
             }
+        }
+        // A sleeper stands still anyway. Who runs does so from its turn on: last.
+        for thread in running.drain_all() {
+            threads.push_within_capacity(thread).map_err(|_| ENOMEM)?;
         }
         Ok(threads)
     }

@@ -12,7 +12,6 @@
 #include "twin.h"
 #include "user.h"
 
-
 /* "user spinners" */
 TARGET(of_user)
 {
