@@ -278,7 +278,7 @@ impl tracepoints::Probes for Observer {
     fn signal_generated(task: &Task, fatal: impl FnOnce() -> bool) {
         if let Some(hold) = Self::hold_on(task) {
             if fatal() {
-                hold.end(EndReason::Signal);
+                hold.end_hold(EndReason::Signal);
             }
         }
     }

@@ -36,6 +36,9 @@ use kernel::{
 /// Between two tries of `mmap_lock`.
 const RETRY: Delta = Delta::from_millis(1);
 
+/// How long a held process stands still for the chance of a snapshot.
+const FREE_WITHIN: Delta = Delta::from_millis(100);
+
 /// One dump, open.
 pub(crate) struct Session {
     /// Dropped first: what the others are of is still held until then.
@@ -60,7 +63,7 @@ impl Session {
         let registered = Registered::new(dump, target.privileged)?;
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.
-        let mut mappings = list_mappings(&registered, mm, None)?;
+        let mut mappings = try_for(&registered, None, || Mappings::list(&UsedMm::get(mm)?))?;
         let process = Process {
             mm,
             task,
@@ -75,7 +78,6 @@ impl Session {
         let since = Instant::now();
         hold.take(&threads, since, config.timeout_ms)?;
         let moment = Moment::seal(&hold, &process, &config)?;
-        // Last, so that what is true here is true when the memory is copied.
         if update_mappings(&registered, mm, &mut mappings, since)? {
             preparation.mappings_changed();
         }
@@ -248,7 +250,9 @@ fn copy<'a>(
     filter: Filter,
 ) -> Result<Memory<'a>> {
     let Process { mm, task, .. } = *process;
-    match room.copy(mm, task, mappings, filter, dump.config.contents)? {
+    // Last, so that what is true here is true when the memory is copied.
+    let is_free = are_free(dump, mm, mappings)?;
+    match room.copy(mm, task, mappings, filter, dump.config.contents, is_free)? {
         Ok(snapshot) => {
             // It may have taken longer than the threads were held.
             let snapshot = dump.copied(snapshot)?;
@@ -268,14 +272,12 @@ fn copy<'a>(
 
 /// Tries what wants `mmap_lock`, and fails with `EAGAIN` where it is taken. It is not waited
 /// for, since a sleeper may hold it that waits for a parked thread: `ETIMEDOUT` where it stays
-/// taken until the timeout has passed since `since`. Before anything is held the watchdog
-/// alone ends the tries.
-fn try_until<T>(
+/// taken for so long since then. Before anything is held the watchdog alone ends the tries.
+fn try_for<T>(
     dump: &Dump,
-    since: Option<Instant<Monotonic>>,
+    limit: Option<(Delta, Instant<Monotonic>)>,
     mut attempt: impl FnMut() -> Result<T>,
 ) -> Result<T> {
-    let timeout = Delta::from_millis(i64::from(dump.config.timeout_ms));
     loop {
         match attempt() {
             Err(error) if error == EAGAIN => (),
@@ -285,39 +287,38 @@ fn try_until<T>(
         if kernel::current!().signal_pending() {
             return Err(ERESTARTSYS);
         }
-        if since.is_some_and(|since| since.elapsed() >= timeout) {
+        if limit.is_some_and(|(limit, since)| since.elapsed() >= limit) {
             return Err(ETIMEDOUT);
         }
         fsleep(RETRY);
     }
 }
 
-/// Lists the mappings of a process.
-fn list_mappings(dump: &Dump, mm: &Mm, since: Option<Instant<Monotonic>>) -> Result<Mappings> {
-    try_until(dump, since, || Mappings::list(&UsedMm::get(mm)?))
-}
-
-/// Makes them those that the process, which is held, has now. Has anything changed? If the
-/// memory is to be copied, nobody has locked any of them.
+/// Makes them those that the process, which is held since then, has now. Has anything changed?
 fn update_mappings(
     dump: &Dump,
     mm: &Mm,
     mappings: &mut Mappings,
     since: Instant<Monotonic>,
 ) -> Result<bool> {
-    let to_copy = dump.config.mode == Mode::Snapshot;
-    let mut changed = false;
-    try_until(dump, Some(since), || {
+    let timeout = Delta::from_millis(i64::from(dump.config.timeout_ms));
+    try_for(dump, Some((timeout, since)), || {
         let mm = UsedMm::get(mm)?;
-        if mappings.are_those_of(&mm, to_copy)? {
-            return Ok(changed);
+        let same = mappings.are_those_of(&mm, false)?;
+        if !same {
+            *mappings = Mappings::list(&mm)?;
         }
-        *mappings = Mappings::list(&mm)?;
-        changed = true;
-        if to_copy && !mappings.are_those_of(&mm, to_copy)? {
-            // Another process that has the memory is at it.
-            return Err(EAGAIN);
-        }
-        Ok(changed)
+        Ok(!same)
     })
+}
+
+/// Are they still, and has nobody locked any of them?
+fn are_free(dump: &Dump, mm: &Mm, mappings: &Mappings) -> Result<bool> {
+    let free = try_for(dump, Some((FREE_WITHIN, Instant::now())), || {
+        mappings.are_those_of(&UsedMm::get(mm)?, true)
+    });
+    match free {
+        Err(error) if error == ETIMEDOUT => Ok(false),
+        free => free,
+    }
 }

@@ -166,7 +166,6 @@ long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
 #define LIVECORE_MAP_USERFAULTFD	0x8000
 #define LIVECORE_MAP_SYSV		0x10000
 #define LIVECORE_MAP_COUNTED		0x20000 /* others are told who maps it */
-#define LIVECORE_MAP_LOCKED		0x40000 /* the file is locked until nobody has it open */
 
 struct livecore_mapping {
 	unsigned long start;
@@ -179,6 +178,7 @@ struct livecore_mapping {
 long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsigned long max);
 int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *list,
 			   unsigned long count, bool alone);
+bool livecore_file_is_locked(const struct file *file);
 unsigned long livecore_mm_map_count(struct mm_struct *mm);
 unsigned long livecore_mm_dump_filter(struct mm_struct *mm);
 void livecore_mm_args(struct mm_struct *mm, unsigned long *start, unsigned long *end);
@@ -254,7 +254,7 @@ void livecore_mm_copy_put(struct mm_struct *mm);
 unsigned long livecore_mm_anon_pages(struct mm_struct *mm);
 unsigned long livecore_mm_table_pages(struct mm_struct *mm);
 bool livecore_mm_has_users(struct mm_struct *mm);
-unsigned long livecore_memcg_margin(struct task_struct *task);
+unsigned long livecore_memcg_margin(struct task_struct *task, bool unslowed);
 int livecore_oom_register(notifier_fn_t call);
 void livecore_oom_unregister(void);
 

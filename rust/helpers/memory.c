@@ -14,18 +14,25 @@
 #include <linux/userfaultfd_k.h>
 #include <livecore/helpers.h>
 
+/* How many locks of a file are looked at: it may have any number. */
+#define MAX_LOCKS	1024
+
 /* Is one of these locks on this file as it was opened, until its last user is gone? */
 static bool has_lock(const struct list_head *locks, const struct file *file)
 {
 	const struct file_lock_core *lock;
+	unsigned int seen = 0;
 
 	list_for_each_entry(lock, locks, flc_list)
-		if (lock->flc_file == file && lock->flc_flags & (FL_FLOCK | FL_OFDLCK | FL_LEASE))
+		if (++seen > MAX_LOCKS ||
+		    (lock->flc_file == file &&
+		     lock->flc_flags & (FL_FLOCK | FL_OFDLCK | FL_LEASE)))
 			return true;
 	return false;
 }
 
-static bool is_locked(const struct file *file)
+/* Or may it be? */
+bool livecore_file_is_locked(const struct file *file)
 {
 	struct file_lock_context *locks = locks_inode_context(file_inode(file));
 	bool found;
@@ -64,8 +71,6 @@ static unsigned int file_traits(const struct file *file)
 		traits |= LIVECORE_MAP_UNLINKED;
 	if (READ_ONCE(inode->i_mode) & 0111)
 		traits |= LIVECORE_MAP_EXEC_FILE;
-	if (is_locked(file))
-		traits |= LIVECORE_MAP_LOCKED;
 	return traits;
 }
 

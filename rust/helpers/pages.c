@@ -788,14 +788,17 @@ size_t livecore_copy_run_to_iter(u64 run, size_t offset, size_t len, struct iov_
 {
 	const void *from = page_address(run_page(run)) + offset;
 	size_t copied = 0, step, zeros;
+	u64 byte;
 
 	for (;;) {
 		step = _copy_mc_to_iter(from + copied, len - copied, to);
 		copied += step;
 		if (copied == len)
 			return copied;
-		/* If it was the destination that cannot be written, this cannot either. */
+		/* Was it the memory, or could the destination not be written? */
 		zeros = min(len - copied, PAGE_SIZE - offset_in_page(from + copied));
+		if (!copy_mc_to_kernel(&byte, from + copied, min(zeros, sizeof(byte))))
+			return copied;
 		step = iov_iter_zero(zeros, to);
 		copied += step;
 		if (step < zeros || copied == len)

@@ -102,10 +102,10 @@ bool livecore_mm_has_users(struct mm_struct *mm)
 }
 
 /*
- * How many pages more the memory cgroups of @task allow, without slowing it
- * down; ULONG_MAX if there is no limit.
+ * How many pages more the memory cgroups of @task allow, or allow @unslowed;
+ * ULONG_MAX if there is no limit.
  */
-unsigned long livecore_memcg_margin(struct task_struct *task)
+unsigned long livecore_memcg_margin(struct task_struct *task, bool unslowed)
 {
 	unsigned long margin = ULONG_MAX;
 #ifdef CONFIG_MEMCG
@@ -115,10 +115,11 @@ unsigned long livecore_memcg_margin(struct task_struct *task)
 		return margin;
 	rcu_read_lock();
 	for (memcg = mem_cgroup_from_task(task); memcg; memcg = parent_mem_cgroup(memcg)) {
-		unsigned long max = min(READ_ONCE(memcg->memory.max),
-					READ_ONCE(memcg->memory.high));
+		unsigned long max = READ_ONCE(memcg->memory.max);
 		unsigned long used = page_counter_read(&memcg->memory);
 
+		if (unslowed)
+			max = min(max, READ_ONCE(memcg->memory.high));
 		if (max != PAGE_COUNTER_MAX)
 			margin = min(margin, max > used ? max - used : 0);
 	}

@@ -181,9 +181,16 @@ impl Mapping<'_> {
         self.has(ffi::LIVECORE_MAP_COUNTED)
     }
 
-    /// Is its file locked until nobody has it open as it was opened?
+    /// Which file it is of, if of any: to compare.
+    pub(crate) fn file_id(&self) -> usize {
+        self.0.file as usize
+    }
+
+    /// Is its file locked until nobody has it open as it was opened? Maybe, if there are many
+    /// locks on it.
     pub(crate) fn is_locked(&self) -> bool {
-        self.has(ffi::LIVECORE_MAP_LOCKED)
+        // SAFETY: The file is referenced, or NULL.
+        !self.0.file.is_null() && unsafe { ffi::livecore_file_is_locked(self.0.file) }
     }
 
     /// Does fork() leave it out, or give the child zeros?
@@ -197,7 +204,7 @@ impl Mapping<'_> {
 
     /// Tells this mapping from another that takes its place.
     pub(crate) fn id(&self) -> (u64, u64, usize) {
-        (self.start(), self.pgoff(), self.0.file as usize)
+        (self.start(), self.pgoff(), self.file_id())
     }
 
     /// What the filter looks at.

@@ -150,10 +150,10 @@ pub(crate) fn has_users(mm: &Mm) -> bool {
     unsafe { ffi::livecore_mm_has_users(mm.as_raw()) }
 }
 
-/// How many pages more the memory cgroups of a task allow.
-pub(crate) fn memcg_margin(task: &Task) -> usize {
+/// How many pages more the memory cgroups of a task allow; `unslowed`, without slowing it down.
+pub(crate) fn memcg_margin(task: &Task, unslowed: bool) -> usize {
     // SAFETY: The task is referenced.
-    unsafe { ffi::livecore_memcg_margin(task.as_ptr()) }
+    unsafe { ffi::livecore_memcg_margin(task.as_ptr(), unslowed) }
 }
 
 /// Who is told that the system has run out of memory.

@@ -121,7 +121,8 @@ unsafe extern "C" fn write<W: Watcher>(
         &*value.sub(offset_of!(Knob, value)).cast::<Knob>()
     };
     // To a copy first: nobody is to see a value that is refused.
-    let mut value = knob.get();
+    let former = knob.get();
+    let mut value = former;
     // SAFETY: The entry is valid, and of plain values.
     let mut entry = unsafe { ptr::read(table) };
     entry.data = (&raw mut value).cast();
@@ -133,7 +134,10 @@ unsafe extern "C" fn write<W: Watcher>(
     if let Err(error) = W::allows(knob, value) {
         return error.to_errno();
     }
-    knob.value.store(value, ordering::Relaxed);
+    // What is written further on is taken, and says nothing.
+    if value != former {
+        knob.value.store(value, ordering::Relaxed);
+    }
     W::written();
     0
 }

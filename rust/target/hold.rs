@@ -73,6 +73,8 @@ pub(crate) struct Hold {
     in_place: bool,
     lifecycle: Lifecycle,
     module: ModuleRef,
+    /// 1 once new threads are held: before, they are found with the others.
+    armed: Atomic<u32>,
     /// When the first work was queued, and for how long the threads were held since, in
     /// nanoseconds, once they are free.
     since: SetOnce<Instant<Monotonic>>,
@@ -122,6 +124,7 @@ impl Hold {
                 in_place,
                 lifecycle: Lifecycle::new(),
                 module,
+                armed: Atomic::new(0),
                 since: SetOnce::new(),
                 held_ns: Atomic::new(0),
                 moved: Atomic::new(0),
@@ -289,7 +292,8 @@ impl Hold {
     /// A thread was created by one of the process, and has not run. Ends the hold if it cannot
     /// be held: silently leaky is worse.
     pub(crate) fn add_newborn(self: &Arc<Self>, task: &Task) {
-        if self.holds() && self.add_created(task, GFP_NOWAIT | __GFP_NOWARN).is_err() {
+        let armed = self.armed.fetch_add(0, ordering::Full) != 0;
+        if armed && self.holds() && self.add_created(task, GFP_NOWAIT | __GFP_NOWARN).is_err() {
             self.end_hold(EndReason::NoMemory);
         }
     }
@@ -323,6 +327,9 @@ impl Hold {
     /// them takes. From the registration of the dump on, those that are created are added by
     /// their creators (`add_newborn()`), so that this finds the others.
     pub(crate) fn prepare(self: &Arc<Self>, any: &Task) -> Result<KVVec<Arc<HeldThread>>> {
+        // A full barrier, as in `add_newborn()`: who finds this unset was linked to the others
+        // before they are walked below.
+        self.armed.xchg(1, ordering::Full);
         let mut found = task::threads(any)?;
         let room = self.layout.room();
         let mut rooms = Bytes::zeroed_pages(room.saturating_mul(found.len()))?;

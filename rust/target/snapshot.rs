@@ -52,8 +52,6 @@ fn obstacle(mapping: &Mapping<'_>, filter: Filter) -> u32 {
     if_so(mapping.is_sysv(), uapi::LIVECORE_FALLBACK_SYSV);
     // It would refuse what is refused then, or keep something open for longer than expected.
     if_so(mapping.is_counted(), uapi::LIVECORE_FALLBACK_IN_USE);
-    // It would stay locked when the process is gone.
-    if_so(mapping.is_locked(), uapi::LIVECORE_FALLBACK_LOCKED);
     if_so(
         is_dumped && mapping.is_not_copied(),
         uapi::LIVECORE_FALLBACK_DONTFORK,
@@ -63,6 +61,17 @@ fn obstacle(mapping: &Mapping<'_>, filter: Filter) -> u32 {
         uapi::LIVECORE_FALLBACK_WIPEONFORK,
     );
     reasons
+}
+
+/// Is a mapped file locked, until nobody has it open? It would stay so when the process is gone.
+fn is_any_locked(mappings: &Mappings) -> bool {
+    let mut last = None;
+    mappings.iter().any(|mapping| {
+        // Most often the mappings of a file are next to each other.
+        let is_another = last != Some(mapping.file_id());
+        last = Some(mapping.file_id());
+        is_another && mapping.is_locked()
+    })
 }
 
 /// How many pages a snapshot may cost: each that is written is in memory twice then; an eighth
@@ -81,7 +90,7 @@ impl Preparation {
     }
 
     /// Copies the memory of a process whose threads are held; nothing of it if `contents` have
-    /// none. Waits for `mmap_lock`, killable.
+    /// none. Waits for `mmap_lock`, killable; that it `is_free` the caller has seen.
     ///
     /// `EINTR` if the caller is being killed.
     pub(crate) fn copy(
@@ -91,6 +100,7 @@ impl Preparation {
         mappings: &Mappings,
         filter: Filter,
         contents: Contents,
+        is_free: bool,
     ) -> Result<Result<Snapshot, Fallback>> {
         let snapshot = |copy| {
             Ok(Ok(Snapshot {
@@ -105,12 +115,18 @@ impl Preparation {
         let mut reasons = mappings
             .iter()
             .fold(0, |reasons, mapping| reasons | obstacle(&mapping, filter));
+        if !is_free {
+            reasons |= uapi::LIVECORE_FALLBACK_BUSY;
+        }
+        if is_any_locked(mappings) {
+            reasons |= uapi::LIVECORE_FALLBACK_LOCKED;
+        }
         // The caller pays for the page tables, the process for what it writes; they may share
         // a cgroup.
         let tables = snapshot::table_pages(mm).saturating_add(mappings.len() / 8);
         let pages = pages_at_most(snapshot::anon_pages(mm), tables);
-        if pages > snapshot::memcg_margin(task)
-            || tables > snapshot::memcg_margin(kernel::current!())
+        if pages > snapshot::memcg_margin(task, true)
+            || tables > snapshot::memcg_margin(kernel::current!(), true)
         {
             reasons |= uapi::LIVECORE_FALLBACK_MEMORY;
         }
@@ -149,7 +165,7 @@ impl Snapshot {
 
     /// Have the process's memory cgroups hardly anything left?
     pub(crate) fn is_in_the_way(&self) -> bool {
-        let margin = snapshot::memcg_margin(&self.task);
+        let margin = snapshot::memcg_margin(&self.task, false);
         margin < snapshot::anon_pages(self.copy.mm()) / 16
     }
 }

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "fixture.h"
+#include "frozen_fs.h"
 #include "live.h"
 #include "missing_page.h"
 
@@ -255,6 +256,92 @@ CORE_TEST(none)
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
 	EXPECT_EQ(0, live_info_of(fd).fallback);
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+static void *write_to_frozen(void *argument)
+{
+	struct target_slot *slot = argument;
+
+	STORE(slot->tid, gettid());
+	*(volatile char *)slot->value[0] = 'n';
+	STORE(slot->counter, 1);
+	return NULL;
+}
+
+/* Writes to a page of a file that others may see, which asks the file system. */
+TARGET(shared_writer)
+{
+	struct target_slot *slot = target_slot(self);
+	char *plain = anonymous(SIZE, 0);
+	int fd = CHECK(open(self->argument, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+
+	CHECK(ftruncate(fd, PAGE));
+	slot->value[0] = (uintptr_t)CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+						       MAP_SHARED, fd, 0));
+	self->page->value[MEMORY] = (uintptr_t)plain;
+	/* It is there, to be read. */
+	if (*(volatile char *)slot->value[0])
+		FAIL("not a new file");
+	target_event(self, 'R');
+	target_command(self);
+	target_thread(slot, write_to_frozen);
+	return target_serve(self);
+}
+
+FIXTURE(frozen)
+{
+	struct sysctl_values sysctls;
+	struct frozen_fs fs;
+};
+
+FIXTURE_SETUP(frozen)
+{
+	frozen_fs_create(&self->fs);
+	sysctl_prepare(&self->sysctls);
+}
+
+FIXTURE_TEARDOWN_PARENT(frozen)
+{
+	sysctl_restore(&self->sysctls);
+	frozen_fs_destroy(&self->fs);
+}
+
+/*
+ * A thread sleeps in a page fault, and has its mapping locked: a copy would
+ * wait for it, and everybody for the copy.
+ */
+TEST_F_TIMEOUT(frozen, busy, CORE_TEST_SECONDS)
+{
+	struct target_slot *slot;
+	struct image image;
+	struct target t;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", self->fs.directory);
+	target_start(&t, "shared_writer", path);
+	slot = &t.page->slot[1];
+	frozen_fs_freeze(&self->fs);
+	target_send(&t, 'w');
+	target_expect(&t, 'R');
+	ASSERT_TRUE(EVENTUALLY(thread_state(t.pid, LOAD(slot->tid)) == 'D'));
+	sysctl_set("livecore_mode", 1);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
+	EXPECT_EQ(LIVECORE_FALLBACK_BUSY, live_info_of(fd).fallback);
+	ASSERT_EQ(0, image_read(&image, fd));
+	EXPECT_EQ(SIZE, count_byte(&image, t.page->value[MEMORY], 'o'));
+	image_free(&image);
+	close(fd);
+	frozen_fs_thaw(&self->fs);
+	EXPECT_TRUE(EVENTUALLY(LOAD(slot->counter)));
+	/* And then it is not in the way any more. */
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
 	close(fd);
 	EXPECT_EQ(0, target_finish(&t));
 }
