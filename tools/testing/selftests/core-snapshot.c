@@ -11,6 +11,7 @@
 
 #include "fixture.h"
 #include "live.h"
+#include "registers.h"
 #include "sleepers.h"
 
 enum {
@@ -137,6 +138,8 @@ TARGET(generations)
 	struct target_slot *slot = target_slot(self);
 
 	slot->value[0] = (uintptr_t)map_memory(self);
+	/* So that a copy takes its time. */
+	CHECK(madvise((void *)slot->value[0], SIZE, MADV_NOHUGEPAGE));
 	slot->nr = SPINS;
 	target_thread(slot, write_generations);
 	return target_serve(self);
@@ -167,6 +170,58 @@ CORE_TEST(is_of_one_instant_while_written)
 		for (size_t i = same; i < WORDS; i++)
 			before += memory[i] == memory[0] - 1;
 		EXPECT_EQ(WORDS, same + before);
+		image_free(&image);
+	}
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+static void *count_in_a_register(void *argument)
+{
+	struct target_slot *slot = argument;
+
+	STORE(slot->tid, gettid());
+	asm volatile("1:	incq	%%rcx\n"
+		     "	movq	%%rcx, (%0)\n"
+		     "	movq	%%rcx, (%1)\n"
+		     "	jmp	1b\n"
+		     : : "r" (slot->value[0]), "r" (&slot->counter), "c" (0UL) : "memory");
+	return NULL;
+}
+
+/* Counts in rcx, and has the count in its memory right after. */
+TARGET(counter)
+{
+	struct target_slot *slot = target_slot(self);
+
+	slot->value[0] = (uintptr_t)map_memory(self);
+	slot->nr = SPINS;
+	target_thread(slot, count_in_a_register);
+	return target_serve(self);
+}
+
+/* The memory is that of the instant at which the registers were taken, and of no later one. */
+CORE_TEST(registers_and_memory_agree)
+{
+	struct target t;
+
+	target_start(&t, "counter", NULL);
+	target_settle(&t);
+	sysctl_set("livecore_mode", 1);
+	for (int round = 0; round < 20; round++) {
+		const struct image_thread *thread;
+		const uint64_t *memory;
+		struct image image;
+		uint64_t count;
+
+		EXPECT_TRUE(target_runs(&t));
+		ASSERT_EQ(0, image_dump(&image, t.pid));
+		thread = image_thread(&image, t.page->slot[1].tid);
+		ASSERT_NE(NULL, thread);
+		count = registers_of(thread).rcx;
+		memory = image_at(&image, t.page->value[MEMORY], sizeof(*memory));
+		ASSERT_NE(NULL, memory);
+		EXPECT_LE(*memory, count);
+		EXPECT_GE(*memory + 1, count);
 		image_free(&image);
 	}
 	EXPECT_EQ(0, target_finish(&t));
