@@ -3,7 +3,8 @@
 //! livecore: `/proc/<pid>/core`, a core of a running process.
 //!
 //! What is built is dropped in the order of the fields: first the ways in (the entry, the
-//! sysctls), then the probes and the watchdog, and last the workqueue on which dumps end.
+//! sysctls), then the probes, the watchdog and the notifier of OOM, and last the workqueue on which
+//! dumps end.
 
 use kernel::prelude::*;
 

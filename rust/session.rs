@@ -71,7 +71,7 @@ impl Session {
         };
         let mut preparation = Preparation::new(&hold, &process, &mappings, &config)?;
         let room = match config.mode {
-            Mode::Snapshot => Some(snapshot::Preparation::new()?),
+            Mode::Snapshot => Some(snapshot::Room::new()?),
             Mode::Hold => None,
         };
         let threads = hold.prepare(task)?;
@@ -244,7 +244,7 @@ impl Session {
 /// it is told why.
 fn copy<'a>(
     dump: &'a Dump,
-    room: snapshot::Preparation,
+    room: snapshot::Room,
     process: &Process<'a>,
     mappings: &Mappings,
     filter: Filter,

@@ -300,7 +300,7 @@ impl Hold {
 
     /// The threads so far, in the order of their ids, but for the first: the caller, if it is
     /// one of them, else the leader.
-    fn snapshot(&self) -> Result<KVVec<Arc<HeldThread>>> {
+    fn list(&self) -> Result<KVVec<Arc<HeldThread>>> {
         let mut list = KVVec::new();
         loop {
             let table = self.threads.lock();
@@ -381,7 +381,7 @@ impl Hold {
                 Waited::TimedOut if !self.in_place => (),
                 Waited::TimedOut => {
                     // Some may have gone to sleep on their way.
-                    for thread in self.snapshot()? {
+                    for thread in self.list()? {
                         thread.capture_in_place();
                     }
                     pause_ms = pause_ms.saturating_mul(2).min(MAX_PAUSE_MS);
@@ -396,7 +396,7 @@ impl Hold {
         let mut sealed = KVVec::new();
         // Again, while there are new ones: a thread that is held has its note.
         loop {
-            let threads = self.snapshot()?;
+            let threads = self.list()?;
             let visited = threads.len();
             sealed.reserve(visited, GFP_KERNEL_ACCOUNT)?;
             for thread in threads {

@@ -81,9 +81,9 @@ fn pages_at_most(anon: usize, tables: usize) -> usize {
 }
 
 /// What could be made before the process is held.
-pub(crate) struct Preparation(EmptyMm);
+pub(crate) struct Room(EmptyMm);
 
-impl Preparation {
+impl Room {
     /// `EOPNOTSUPP`, `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         EmptyMm::new().map(Self)
