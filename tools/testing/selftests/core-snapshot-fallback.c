@@ -4,14 +4,12 @@
  * held instead, and the dump says so.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
+#include <linux/perf_event.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "fixture.h"
 #include "frozen_fs.h"
@@ -36,16 +34,18 @@ static void *anonymous(size_t size, int flags)
 	return memory;
 }
 
-static char *map_packets(void)
+/* The ring of a perf event: two pages, and perf counts who maps them. */
+static char *map_perf(void)
 {
-	struct tpacket_req ring = {
-		.tp_block_size = PAGE, .tp_block_nr = 1,
-		.tp_frame_size = 2048, .tp_frame_nr = 2,
+	struct perf_event_attr event = {
+		.size = sizeof(event),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_DUMMY,
 	};
-	int fd = CHECK(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+	int fd = CHECK(syscall(SYS_perf_event_open, &event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC));
 
-	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)));
-	return CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	/* The first of them is ours to write. */
+	return CHECK_POINTER(mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 }
 
 /* Locked until the last descriptor, or mapping, is gone. */
@@ -71,8 +71,8 @@ static char *make_special(struct target_self *self)
 					  MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0));
 	if (!strcmp(kind, "flock"))
 		return map_locked();
-	if (!strcmp(kind, "packets"))
-		return map_packets();
+	if (!strcmp(kind, "perf"))
+		return map_perf();
 	if (!strcmp(kind, "userfaultfd"))
 		missing_page_create(&page);
 	if (!strcmp(kind, "sysv")) {
@@ -212,10 +212,10 @@ CORE_TEST(sysv)
 	expect_fallback(_metadata, &t, LIVECORE_FALLBACK_SYSV);
 }
 
-/* A driver that counts its mappings: a packet socket's ring. */
+/* Who counts its mappings: perf. */
 CORE_TEST(in_use)
 {
-	expect_fallback_of(_metadata, "packets", LIVECORE_FALLBACK_IN_USE);
+	expect_fallback_of(_metadata, "perf", LIVECORE_FALLBACK_IN_USE);
 }
 
 /* When the process is gone, the next one is to get the lock. */

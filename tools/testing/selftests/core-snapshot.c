@@ -18,6 +18,7 @@ enum {
 	PAGE	= 4096,
 	SIZE	= 16 << 20,
 	WORDS	= SIZE / sizeof(uint64_t),
+	ROUNDS	= 8,
 };
 
 #define OLD	0x1111111111111111ULL
@@ -156,7 +157,7 @@ CORE_TEST(is_of_one_instant_while_written)
 	target_start(&t, "generations", NULL);
 	target_settle(&t);
 	sysctl_set("livecore_mode", 1);
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < ROUNDS; round++) {
 		size_t same = 1, before = 0;
 		const uint64_t *memory;
 		struct image image;
@@ -207,7 +208,7 @@ CORE_TEST(registers_and_memory_agree)
 	target_start(&t, "counter", NULL);
 	target_settle(&t);
 	sysctl_set("livecore_mode", 1);
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < ROUNDS; round++) {
 		const struct image_thread *thread;
 		const uint64_t *memory;
 		struct image image;
