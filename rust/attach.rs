@@ -24,7 +24,8 @@ impl Attachment {
     /// is wrong, where something is.
     pub(crate) fn new() -> Result<Self> {
         check_layouts()?;
-        symbols::bind_task_work_cancel()?;
+        symbols::bind_task_work()?;
+        symbols::bind_ptrace_may_access()?;
         registers::bind_views()?;
         // Without them the rest does.
         let _ = snapshot::bind();

@@ -7,8 +7,9 @@ use crate::{
     params::Config,
     session::Session,
     sys::{
-        core_file::{CoreFile, Entry, OpenedFor, Seek},
+        core_file::{CoreFile, Entry, OpenedFor, Readiness, Seek},
         module::ModuleRef,
+        park::Pollers,
         uapi,
     },
     target::memory::Kind,
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     /// Taken while it is being started, and put back if that fails.
     #[pin]
     pending: Mutex<Option<Pending>>,
+    pollers: Arc<Pollers>,
     session: SetOnce<Session>,
 }
 
@@ -56,6 +58,7 @@ impl CoreFile for Core {
         let core = Arc::pin_init(
             pin_init!(Self {
                 pending <- new_mutex!(Some(pending)),
+                pollers: Arc::pin_init(Pollers::new(), GFP_KERNEL)?,
                 session: SetOnce::new(),
             }? Error),
             GFP_KERNEL,
@@ -77,11 +80,14 @@ impl CoreFile for Core {
 
     fn start(&self) -> Result {
         let pending = self.pending.lock().take().ok_or(EBUSY)?;
-        let started = Config::from_user(&pending.asked, pending.target.privileged)
-            .and_then(|config| Session::start(&pending.target, config, &pending.module));
+        let started =
+            Config::from_user(&pending.asked, pending.target.privileged).and_then(|config| {
+                Session::start(&pending.target, config, &self.pollers, &pending.module)
+            });
         match started {
             Ok(session) => {
                 self.session.populate(session);
+                self.pollers.wake();
                 Ok(())
             }
             Err(error) => {
@@ -119,6 +125,18 @@ impl CoreFile for Core {
             Seek::Hole => Kind::Hole,
         };
         self.session()?.seek(position, kind)
+    }
+
+    fn pollers(&self) -> &Pollers {
+        &self.pollers
+    }
+
+    fn readiness(&self) -> Readiness {
+        match self.session() {
+            Err(_) => Readiness::Waiting,
+            Ok(session) if session.lasts() => Readiness::Readable,
+            Ok(_) => Readiness::Ended,
+        }
     }
 
     fn show_size(&self, show: impl FnOnce(u64)) {

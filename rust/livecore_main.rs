@@ -19,6 +19,8 @@ mod elf;
 #[forbid(unsafe_code)]
 mod file;
 #[forbid(unsafe_code)]
+mod listing;
+#[forbid(unsafe_code)]
 mod params;
 #[forbid(unsafe_code)]
 mod registry;
@@ -38,6 +40,7 @@ module! {
 
 /// The loaded module.
 struct LivecoreModule {
+    _listing: listing::Listing,
     _attachment: attach::Attachment,
     _sysctls: registry::Sysctls,
     _probes: registry::Probes,
@@ -57,7 +60,9 @@ impl kernel::Module for LivecoreModule {
         let attachment = attach::Attachment::new()?;
         // Last, since the gate is closed until then: nothing is open should loading fail.
         let sysctls = params::register()?;
+        let listing = listing::Listing::new()?;
         Ok(Self {
+            _listing: listing,
             _attachment: attachment,
             _sysctls: sysctls,
             _probes: probes,

@@ -10,7 +10,7 @@ use crate::{
         uapi,
     },
 };
-use core::ptr;
+use core::{num::NonZeroU32, ptr};
 use kernel::prelude::*;
 
 static ENABLE: Knob = Knob::new(c"livecore_enable", 0, 0, 3);
@@ -20,9 +20,11 @@ static BLOCKED: Knob = Knob::new(c"livecore_blocked", 1, 0, 1);
 static FILTER_MASK: Knob = Knob::new(c"livecore_filter_mask", Filter::ALL, 0, Filter::ALL);
 static TIMEOUT_MS: Knob = Knob::new(c"livecore_timeout_ms", 1_000, 0, 60_000);
 static STALL_MS: Knob = Knob::new(c"livecore_stall_ms", 30_000, 1_000, 3_600_000);
+static HOLD_MAX_MS: Knob = Knob::new(c"livecore_hold_max_ms", 0, 0, 3_600_000);
+static ABORT: Knob = Knob::new(c"livecore_abort", 1, 0, 2);
 static MAX_DUMPS: Knob = Knob::new(c"livecore_max_dumps", 16, 1, 65_536);
 
-static KNOBS: [&Knob; 8] = [
+static KNOBS: [&Knob; 10] = [
     &ENABLE,
     &MODE,
     &CONTENTS,
@@ -30,6 +32,8 @@ static KNOBS: [&Knob; 8] = [
     &FILTER_MASK,
     &TIMEOUT_MS,
     &STALL_MS,
+    &HOLD_MAX_MS,
+    &ABORT,
     &MAX_DUMPS,
 ];
 
@@ -139,6 +143,27 @@ impl Contents {
     }
 }
 
+/// Which signals to a held process end the hold, besides those that end the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Abort {
+    /// None.
+    Fatal,
+    /// Those by which somebody else wants to stop it, to end it, or to have it go on.
+    Outside,
+    /// Any.
+    Any,
+}
+
+impl Abort {
+    fn from_u32(value: u32) -> Self {
+        match value {
+            uapi::LIVECORE_ABORT_FATAL => Self::Fatal,
+            uapi::LIVECORE_ABORT_ANY => Self::Any,
+            _ => Self::Outside,
+        }
+    }
+}
+
 /// What one dump was asked for: copied from the sysctls when it is opened, its own since.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
@@ -155,6 +180,9 @@ pub(crate) struct Config {
     pub(crate) timeout_ms: u32,
     /// After how long without progress the hold ends, in milliseconds.
     pub(crate) stall_ms: u32,
+    /// After how long the hold ends in any case, in milliseconds.
+    pub(crate) hold_max_ms: Option<NonZeroU32>,
+    pub(crate) abort: Abort,
     /// How many dumps may be open at a time in the whole system.
     pub(crate) max_dumps: u32,
 }
@@ -172,6 +200,8 @@ impl Config {
             filter_limit: filter_mask,
             timeout_ms: TIMEOUT_MS.get(),
             stall_ms: STALL_MS.get(),
+            hold_max_ms: NonZeroU32::new(HOLD_MAX_MS.get()),
+            abort: Abort::from_u32(ABORT.get()),
             max_dumps: MAX_DUMPS.get(),
         }
     }
@@ -185,7 +215,9 @@ impl Config {
             | uapi::LIVECORE_SET_BLOCKED
             | uapi::LIVECORE_SET_TIMEOUT_MS
             | uapi::LIVECORE_SET_STALL_MS
-            | uapi::LIVECORE_SET_FILTER_MASK;
+            | uapi::LIVECORE_SET_FILTER_MASK
+            | uapi::LIVECORE_SET_ABORT
+            | uapi::LIVECORE_SET_HOLD_MAX_MS;
 
         if asked.set & !KNOWN != 0 {
             return Err(EINVAL);
@@ -217,12 +249,29 @@ impl Config {
         let contents = at_most(uapi::LIVECORE_SET_CONTENTS, asked.contents, &CONTENTS)?;
         // In place, open returns sooner; the process stands still no longer for it.
         let blocked = value(uapi::LIVECORE_SET_BLOCKED, asked.blocked, &BLOCKED)?;
+        let current = Self::current();
+        let abort = match value(uapi::LIVECORE_SET_ABORT, asked.abort, &ABORT)? {
+            Some(abort) if Abort::from_u32(abort) < current.abort && !privileged => {
+                return Err(EPERM)
+            }
+            abort => abort.map_or(current.abort, Abort::from_u32),
+        };
+        let hold_max_ms = value(
+            uapi::LIVECORE_SET_HOLD_MAX_MS,
+            asked.hold_max_ms,
+            &HOLD_MAX_MS,
+        )?;
+        let hold_max_ms = match hold_max_ms.map(NonZeroU32::new) {
+            Some(asked) if is_longer(asked, current.hold_max_ms) && !privileged => {
+                return Err(EPERM)
+            }
+            asked => asked.unwrap_or(current.hold_max_ms),
+        };
         let mask = value(
             uapi::LIVECORE_SET_FILTER_MASK,
             asked.filter_mask,
             &FILTER_MASK,
         )?;
-        let current = Self::current();
         let filter_mask = mask.unwrap_or(current.filter_mask);
         Ok(Self {
             mode: mode
@@ -240,6 +289,8 @@ impl Config {
             },
             timeout_ms: at_most(uapi::LIVECORE_SET_TIMEOUT_MS, asked.timeout_ms, &TIMEOUT_MS)?,
             stall_ms: at_most(uapi::LIVECORE_SET_STALL_MS, asked.stall_ms, &STALL_MS)?,
+            hold_max_ms,
+            abort,
             ..current
         })
     }
@@ -249,6 +300,15 @@ impl Config {
     pub(crate) fn filter(&self, bits: u32) -> Filter {
         let honoured = |mask: u32| (bits & mask) | (Filter::KERNEL_DEFAULT & !mask);
         Filter::new(honoured(self.filter_mask) & honoured(self.filter_limit))
+    }
+}
+
+/// Is the first time longer than the second, of which none is for ever?
+fn is_longer(one: Option<NonZeroU32>, other: Option<NonZeroU32>) -> bool {
+    match (one, other) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(one), Some(other)) => one > other,
     }
 }
 
@@ -333,6 +393,30 @@ mod tests {
         assert_eq!(Config::from_user(&more, false)?.stall_ms, limit - 1);
         more.stall_ms = 0;
         assert!(Config::from_user(&more, true).is_err_and(|error| error == EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn no_limit_is_the_longest() {
+        let ms = NonZeroU32::new;
+        assert!(!is_longer(None, None));
+        assert!(!is_longer(ms(5), None));
+        assert!(is_longer(None, ms(5)));
+        assert!(is_longer(ms(6), ms(5)));
+        assert!(!is_longer(ms(5), ms(5)));
+    }
+
+    #[test]
+    fn sooner_aborted_takes_no_privilege() -> Result {
+        let mut sooner = asked(uapi::LIVECORE_SET_ABORT);
+        assert!(Config::current().abort == Abort::Outside);
+        sooner.abort = uapi::LIVECORE_ABORT_ANY;
+        assert!(Config::from_user(&sooner, false)?.abort == Abort::Any);
+        sooner.abort = uapi::LIVECORE_ABORT_FATAL;
+        assert!(Config::from_user(&sooner, false).is_err_and(|error| error == EPERM));
+        assert!(Config::from_user(&sooner, true)?.abort == Abort::Fatal);
+        sooner.abort = 3;
+        assert!(Config::from_user(&sooner, true).is_err_and(|error| error == EINVAL));
         Ok(())
     }
 

@@ -7,22 +7,29 @@
 //! ended, nothing is allocated, freed or waited for.
 
 use crate::{
-    params::{self, Config, Gate},
+    params::{self, Abort, Config, Gate},
     sys::{
-        errno,
+        announcement, clock, errno,
         registry_lock::RegistryLocked,
         snapshot as sys_snapshot,
         sysctl::{self, Knob},
-        task::{MmId, ProcessId},
-        tracepoints, watchdog,
+        task::{self, MmId, ProcessId},
+        tracepoints::{self, Signal},
+        uapi, watchdog,
     },
-    target::{hold::Hold, lifecycle::EndReason, snapshot::Snapshot},
+    target::{
+        hold::Hold,
+        lifecycle::{EndReason, State},
+        memory::Counters,
+        snapshot::Snapshot,
+    },
 };
 use core::ops::Deref;
 use kernel::{
     alloc::flags::GFP_KERNEL,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{ordering, Atomic},
         Arc, SetOnce,
     },
@@ -37,28 +44,39 @@ pub(crate) struct Dump {
     /// Should the former be gone and its address in use again, a ring may be seen where there
     /// is none; the opener's descriptor was passed on then.
     reader: Option<MmId>,
-    uid: Kuid,
+    pub(crate) uid: Kuid,
+    /// The thread that opened it, and one of the process, to tell who they are; the latter
+    /// keeps the process's identity its own, too ([`ProcessId`]).
+    pub(crate) opener: ARef<Task>,
+    pub(crate) target: ARef<Task>,
     pub(crate) config: Config,
     started: Instant<Monotonic>,
+    /// The same by `CLOCK_REALTIME`, in nanoseconds.
+    pub(crate) since_ns: u64,
     /// When there was progress last, in milliseconds since `started`.
     progress_ms: Atomic<u32>,
-    /// The image's size, in bytes, once there is an image.
-    size: Atomic<u64>,
+    pub(crate) counters: Counters,
+    /// What is known of the image, once there is one.
+    made: SetOnce<uapi::Info>,
     /// The copy of the memory, once there is one.
     snapshot: SetOnce<Snapshot>,
 }
 
 impl Dump {
     /// A dump by the caller, from now on.
-    pub(crate) fn new(hold: Arc<Hold>, config: Config) -> Self {
+    pub(crate) fn new(hold: Arc<Hold>, target: &Task, config: Config) -> Self {
         Self {
             hold,
+            opener: task::current(),
+            target: target.into(),
             reader: MmId::of_current(),
             uid: kernel::current!().uid(),
             config,
             started: Instant::now(),
+            since_ns: clock::real_time_ns(),
             progress_ms: Atomic::new(0),
-            size: Atomic::new(0),
+            counters: Counters::new(),
+            made: SetOnce::new(),
             snapshot: SetOnce::new(),
         }
     }
@@ -72,15 +90,57 @@ impl Dump {
         self.progress_ms.store(self.age_ms(), ordering::Relaxed);
     }
 
-    /// There is an image, of `size` bytes.
-    pub(crate) fn complete(&self, size: u64) {
-        self.size.store(size, ordering::Relaxed);
+    /// There is an image.
+    pub(crate) fn complete(&self, made: uapi::Info) {
+        self.made.populate(made);
         self.progress();
+    }
+
+    /// Tells the log who has dumped whom; by the opener, when there is an image.
+    pub(crate) fn announce(&self) {
+        announcement::announce(&self.target);
+    }
+
+    /// What has happened so far.
+    pub(crate) fn info(&self) -> uapi::Info {
+        let hold = &self.hold;
+        let nothing = uapi::Info::default();
+        let made = self.made.as_ref().unwrap_or(&nothing);
+        let moved = hold.moved();
+        let (state, error) = match hold.state() {
+            State::Holding | State::Held => (uapi::LIVECORE_STATE_HELD, 0),
+            State::Snapshot => (uapi::LIVECORE_STATE_SNAPSHOT, 0),
+            State::Released => (uapi::LIVECORE_STATE_RELEASED, 0),
+            State::Ended(reason) => (uapi::LIVECORE_STATE_ENDED, reason.errno().to_errno()),
+        };
+        uapi::Info {
+            state,
+            error: error.unsigned_abs(),
+            in_place: made.in_place.saturating_sub(moved),
+            moved,
+            held_ns: hold.held_ns(),
+            read_bytes: self.counters.read_bytes(),
+            hole_bytes: self.counters.hole_bytes(),
+            unreadable_pages: self.counters.unreadable_pages(),
+            ..*made
+        }
+    }
+
+    /// The size of the image, in bytes; 0 while there is none.
+    fn size(&self) -> u64 {
+        self.made.as_ref().map_or(0, |made| made.image_size)
     }
 
     fn is_stalled(&self) -> bool {
         let progress = self.progress_ms.load(ordering::Relaxed);
         self.age_ms().saturating_sub(progress) >= self.config.stall_ms
+    }
+
+    fn is_held_long(&self) -> bool {
+        let held_ms = self.hold.held_ns() / 1_000_000;
+        self.config
+            .hold_max_ms
+            .is_some_and(|limit_ms| held_ms >= u64::from(limit_ms.get()))
     }
 
     /// The memory is copied: lets the threads go, if they were held until now; else the
@@ -101,6 +161,9 @@ impl Dump {
         if self.is_stalled() {
             self.hold.end_hold(EndReason::Stalled);
         }
+        if self.is_held_long() {
+            self.hold.end_hold(EndReason::HeldLong);
+        }
         if let Some(snapshot) = self.lasting_snapshot() {
             if snapshot.is_in_the_way() {
                 self.end(EndReason::NoMemory);
@@ -118,7 +181,8 @@ impl Dump {
         self.snapshot.as_ref().map_or(0, Snapshot::give_back)
     }
 
-    fn lasts(&self) -> bool {
+    /// Can it be read, or will it be?
+    pub(crate) fn lasts(&self) -> bool {
         self.hold.check().is_ok()
     }
 
@@ -250,41 +314,63 @@ pub(crate) fn show_size(mm: MmId, show: impl FnOnce(u64)) {
     let dumps = DUMPS.lock();
     let readable = |dump: &&Arc<Dump>| dump.lasts() && dump.hold.mm_id() == mm;
     let dump = find(&dumps, mm).or_else(|| dumps.iter().rfind(readable));
-    show(dump.map_or(0, |dump| dump.size.load(ordering::Relaxed)));
+    show(dump.map_or(0, |dump| dump.size()));
+}
+
+/// All of them, in the order of their registration. Process context.
+pub(crate) fn list() -> Result<KVVec<Arc<Dump>>> {
+    let mut list = KVVec::new();
+    loop {
+        let dumps = DUMPS.lock();
+        let room = dumps.len();
+        if room <= list.capacity() {
+            for dump in dumps.iter() {
+                list.push_within_capacity(dump.clone())
+                    .map_err(|_| ENOMEM)?;
+            }
+            return Ok(list);
+        }
+        drop(dumps);
+        list.reserve(room, GFP_KERNEL)?;
+    }
 }
 
 /// What the kernel tells the dumps.
 pub(crate) struct Observer;
 
 impl Observer {
-    /// The hold on the process that this thread is of, if there is one: by the process, since
-    /// a leader that has exited before the others has no memory any more, but gets their
-    /// signals.
-    fn hold_on(task: &Task) -> Option<Arc<Hold>> {
+    /// The hold on the process that this thread is of, if there is one, and what ends it: by
+    /// the process, since a leader that has exited before the others has no memory any more,
+    /// but gets their signals.
+    fn hold_on(task: &Task) -> Option<(Arc<Hold>, Abort)> {
         if OPEN.load(ordering::Relaxed) == 0 {
             return None;
         }
         let process = ProcessId::of(task);
         let dumps = DUMPS.lock();
-        let mut holds = dumps
+        let dump = dumps
             .iter()
-            .map(|dump| &dump.hold)
-            .filter(|hold| hold.holds());
-        holds.find(|hold| hold.process() == process).cloned()
+            .find(|dump| dump.hold.holds() && dump.hold.process() == process)?;
+        Some((dump.hold.clone(), dump.config.abort))
     }
 }
 
 impl tracepoints::Probes for Observer {
-    fn signal_generated(task: &Task, fatal: impl FnOnce() -> bool) {
-        if let Some(hold) = Self::hold_on(task) {
-            if fatal() {
+    fn signal_generated(task: &Task, signal: &Signal<'_>) {
+        if let Some((hold, abort)) = Self::hold_on(task) {
+            let ends = match abort {
+                Abort::Fatal => signal.is_fatal(),
+                Abort::Outside => signal.is_fatal() || signal.is_job_control_from_outside(),
+                Abort::Any => signal.was_sent(),
+            };
+            if ends {
                 hold.end_hold(EndReason::Signal);
             }
         }
     }
 
     fn task_created(task: &Task) {
-        if let Some(hold) = Self::hold_on(task) {
+        if let Some((hold, _)) = Self::hold_on(task) {
             hold.add_newborn(task);
         }
     }

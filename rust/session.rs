@@ -13,13 +13,14 @@ use crate::{
     sys::{
         memory::{self as sys_memory, Mappings, UsedMm},
         module::ModuleRef,
+        park::Pollers,
         task, uapi,
     },
     target::{
         hold::Hold,
         image::{self, Memory, Moment, Preparation, Process},
-        lifecycle::{EndReason, State},
-        memory::{self, Counters, Kind},
+        lifecycle::EndReason,
+        memory::{self, Kind},
         snapshot::{self, Fallback, Snapshot},
     },
 };
@@ -29,7 +30,6 @@ use kernel::{
     mm::Mm,
     prelude::*,
     sync::{aref::ARef, Arc},
-    task::Task,
     time::{delay::fsleep, Delta, Instant, Monotonic},
 };
 
@@ -44,22 +44,22 @@ pub(crate) struct Session {
     /// Dropped first: what the others are of is still held until then.
     registered: Registered,
     image: Image,
-    /// What is known since the start.
-    info: uapi::Info,
     mm: ARef<Mm>,
-    counters: Counters,
-    /// Keeps the process's identity its own ([`task::ProcessId`]).
-    _task: ARef<Task>,
 }
 
 impl Session {
     /// Holds the process and fixes the image. Process context; may take `timeout_ms`, and a
     /// little.
-    pub(crate) fn start(target: &Target, config: Config, module: &ModuleRef) -> Result<Self> {
+    pub(crate) fn start(
+        target: &Target,
+        config: Config,
+        pollers: &Arc<Pollers>,
+        module: &ModuleRef,
+    ) -> Result<Self> {
         let Target { task, mm, root, .. } = target;
         target.check(config.gate)?;
-        let hold = Hold::new(mm, task, config.in_place, module)?;
-        let dump = Arc::new(Dump::new(hold.clone(), config), GFP_KERNEL)?;
+        let hold = Hold::new(mm, task, config.in_place, pollers, module)?;
+        let dump = Arc::new(Dump::new(hold.clone(), task, config), GFP_KERNEL)?;
         let registered = Registered::new(dump, target.privileged)?;
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.
@@ -98,14 +98,15 @@ impl Session {
             moment,
             &memory,
         )?;
-        registered.complete(image.size());
+        registered.complete(uapi::Info {
+            image_size: image.size(),
+            ..info
+        });
+        registered.announce();
         Ok(Self {
             registered,
             image,
-            info,
             mm: mm.clone(),
-            counters: Counters::new(),
-            _task: task.clone(),
         })
     }
 
@@ -155,7 +156,7 @@ impl Session {
             Region::End => return Ok(0),
             Region::Bytes(bytes) => to.copy_to_iter(bytes),
             Region::Memory { vaddr, size } => {
-                memory::read_round(&mm, &self.counters, vaddr, size, to)?
+                memory::read_round(&mm, &dump.counters, vaddr, size, to)?
             }
         };
         // Was it the image's until the last byte was copied? Pairs with the full barrier of
@@ -165,7 +166,7 @@ impl Session {
         if read == 0 {
             return Err(EFAULT);
         }
-        self.counters.add_read(read);
+        dump.counters.add_read(read);
         dump.progress();
         Ok(read)
     }
@@ -212,26 +213,12 @@ impl Session {
 
     /// What has happened so far.
     pub(crate) fn info(&self) -> uapi::Info {
-        let hold = &self.registered.hold;
-        let moved = hold.moved();
-        let (state, error) = match hold.state() {
-            State::Holding | State::Held => (uapi::LIVECORE_STATE_HELD, 0),
-            State::Snapshot => (uapi::LIVECORE_STATE_SNAPSHOT, 0),
-            State::Released => (uapi::LIVECORE_STATE_RELEASED, 0),
-            State::Ended(reason) => (uapi::LIVECORE_STATE_ENDED, reason.errno().to_errno()),
-        };
-        uapi::Info {
-            state,
-            error: error.unsigned_abs(),
-            in_place: self.info.in_place.saturating_sub(moved),
-            moved,
-            image_size: self.image.size(),
-            held_ns: hold.held_ns(),
-            read_bytes: self.counters.read_bytes(),
-            hole_bytes: self.counters.hole_bytes(),
-            unreadable_pages: self.counters.unreadable_pages(),
-            ..self.info
-        }
+        self.registered.info()
+    }
+
+    /// Can it be read?
+    pub(crate) fn lasts(&self) -> bool {
+        self.registered.lasts()
     }
 
     /// Lets the threads go, for good.

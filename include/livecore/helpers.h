@@ -11,7 +11,9 @@
 #include <linux/livecore.h>
 #include <linux/mm_types.h>
 #include <linux/notifier.h>
+#include <linux/proc_fs.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/task_work.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
@@ -33,8 +35,11 @@ unsigned long livecore_resolve(const char *name);
 const struct livecore_layout *livecore_layouts(unsigned int *count);
 
 /* unexported.c: functions that only a static call may reach. */
-void livecore_set_task_work_cancel(unsigned long address);
+void livecore_set_task_work(unsigned long add, unsigned long cancel);
+int livecore_task_work_add(struct task_struct *task, struct callback_head *work);
 bool livecore_task_work_cancel(struct task_struct *task, struct callback_head *work);
+void livecore_set_ptrace_may_access(unsigned long address);
+bool livecore_may_read(struct task_struct *task);
 
 /* module.c: references to this module. */
 bool livecore_module_tryget(void);
@@ -68,6 +73,15 @@ void livecore_file_set_size(struct file *file, loff_t size);
 int livecore_get_struct(void *to, size_t size, size_t min, const void __user *user);
 int livecore_put_struct(void __user *user, size_t min, void *from, size_t size);
 bool livecore_file_is_callers(const struct file *file);
+
+/* announcement.c */
+void livecore_announce(struct task_struct *target);
+
+/* listing.c: /proc/livecore. */
+struct proc_dir_entry *livecore_listing_create(int (*show)(struct seq_file *file, void *data));
+void livecore_listing_remove(struct proc_dir_entry *entry);
+int livecore_listing_pid(const struct seq_file *file, struct task_struct *task);
+bool livecore_listing_is_callers(const struct seq_file *file);
 
 /* threads.c */
 
@@ -105,6 +119,9 @@ bool livecore_task_is_user_worker(struct task_struct *task);
 bool livecore_fatal_signal_pending(void);
 bool livecore_fatal_signal_queued(void);
 bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group);
+bool livecore_signal_is_job_control(int sig, bool sent);
+bool livecore_signal_is_from_outside(const struct kernel_siginfo *info,
+				     struct task_struct *task);
 
 /* registers.c */
 
@@ -140,11 +157,16 @@ bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags);
 void livecore_unlock_blocked(struct task_struct *task, unsigned long flags);
 
 /* park.c */
+struct poll_table_struct;
+
 int livecore_park(struct wait_queue_head *queue, const bool *open);
 void livecore_init_waitqueue(struct wait_queue_head *queue);
 void livecore_wake_all(struct wait_queue_head *queue);
 long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
 			    unsigned int timeout_ms);
+void livecore_poll_wait(struct file *file, struct wait_queue_head *queue,
+			struct poll_table_struct *table);
+void livecore_wake_pollers(struct wait_queue_head *queue);
 
 /* memory.c */
 #define LIVECORE_MAP_READ		0x0001

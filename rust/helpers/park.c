@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Waiting, in states and with conditions that only macros can express. */
+#include <linux/poll.h>
 #include <linux/wait.h>
 #include <livecore/helpers.h>
 
@@ -45,4 +46,16 @@ long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,
 	/* Pairs with the full barrier in Countdown::arrived(). */
 	return wait_event_interruptible_timeout(*queue, smp_load_acquire(count) <= 0,
 						msecs_to_jiffies(timeout_ms));
+}
+
+/* Makes poll(2) of @file wait for livecore_wake_pollers(). */
+void livecore_poll_wait(struct file *file, struct wait_queue_head *queue,
+			struct poll_table_struct *table)
+{
+	poll_wait(file, queue, table);
+}
+
+void livecore_wake_pollers(struct wait_queue_head *queue)
+{
+	wake_up_poll(queue, EPOLLIN | EPOLLRDNORM | EPOLLERR);
 }

@@ -224,6 +224,7 @@ void livecore_pident_retire(struct livecore_pident *pident)
 	WRITE_ONCE(pident->fops.read_iter, NULL);
 	WRITE_ONCE(pident->fops.splice_read, NULL);
 	WRITE_ONCE(pident->fops.llseek, NULL);
+	WRITE_ONCE(pident->fops.poll, NULL);
 	WRITE_ONCE(pident->fops.unlocked_ioctl, NULL);
 	WRITE_ONCE(pident->fops.compat_ioctl, NULL);
 	WRITE_ONCE(pident->fops.release, NULL);

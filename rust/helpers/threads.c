@@ -205,6 +205,57 @@ bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group)
 }
 
 /*
+ * Is it one by which processes are stopped, ended, or made to go on? One that
+ * is ignored asks for nothing, but for SIGCONT, whose default it is.
+ */
+bool livecore_signal_is_job_control(int sig, bool sent)
+{
+	switch (sig) {
+	case SIGHUP:
+	case SIGINT:
+	case SIGQUIT:
+	case SIGTERM:
+	case SIGSTOP:
+	case SIGTSTP:
+		return sent;
+	case SIGCONT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/**
+ * livecore_signal_is_from_outside() - Does somebody else send it?
+ * @info: as signal_generate has it: SEND_SIG_NOINFO and SEND_SIG_PRIV, too
+ * @task: whom it is sent to
+ *
+ * The terminal is somebody else. What the process has asked the kernel for,
+ * timers and the like, is not; they run in whatever context.
+ */
+bool livecore_signal_is_from_outside(const struct kernel_siginfo *info,
+				     struct task_struct *task)
+{
+	if (info == SEND_SIG_PRIV)
+		return true;
+	if (info != SEND_SIG_NOINFO) {
+		switch (info->si_code) {
+		case SI_TIMER:
+		case SI_MESGQ:
+		case SI_ASYNCIO:
+		case SI_SIGIO:
+			return false;
+		case SI_KERNEL:
+			return true;
+		}
+		/* What the process itself did, or has asked for. */
+		if (info->si_code > 0)
+			return false;
+	}
+	return !same_thread_group(current, task);
+}
+
+/*
  * Is a signal pending for current that will end the process? One that was
  * sent before anybody watched: task works run before signals are delivered.
  */

@@ -2,7 +2,7 @@
 
 //! The file operations of `/proc/<pid>/core`.
 
-use super::{ffi, module::ModuleRef, task, uapi};
+use super::{ffi, module::ModuleRef, park::Pollers, task, uapi};
 use core::marker::PhantomData;
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -48,11 +48,28 @@ pub(crate) trait CoreFile: Send + Sync + Sized + 'static {
     /// The first position from `position` on that is of the wanted kind; `ENXIO` at the end.
     fn seek(&self, position: u64, to: Seek) -> Result<u64>;
 
+    /// Whom to wake when its [`Readiness`] changes.
+    fn pollers(&self) -> &Pollers;
+
+    /// What poll(2) is told.
+    fn readiness(&self) -> Readiness;
+
     /// Calls `show` with the size that the entry has, in bytes. In one order for all files.
     fn show_size(&self, show: impl FnOnce(u64));
 
     /// The last descriptor was closed.
     fn release(&self);
+}
+
+/// Whether a read would wait, or fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// There is no image yet.
+    Waiting,
+    /// There is.
+    Readable,
+    /// The dump has ended, and a read says why.
+    Ended,
 }
 
 /// What lseek(2) can look for.
@@ -146,6 +163,7 @@ pub(crate) fn operations<T: CoreFile>() -> bindings::file_operations {
         release: Some(release::<T>),
         read_iter: Some(read_iter::<T>),
         llseek: Some(llseek::<T>),
+        poll: Some(poll::<T>),
         unlocked_ioctl: Some(ioctl::<T>),
         compat_ioctl: bindings::compat_ptr_ioctl,
         splice_read: Some(bindings::copy_splice_read),
@@ -265,6 +283,25 @@ unsafe extern "C" fn llseek<T: CoreFile>(
     let end = i64::try_from(core.size()).unwrap_or(i64::MAX);
     // SAFETY: The file is valid; any position that a file may have is allowed.
     unsafe { bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, end) }
+}
+
+/// # Safety
+///
+/// Called by the VFS alone, on an open file.
+unsafe extern "C" fn poll<T: CoreFile>(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table_struct,
+) -> bindings::__poll_t {
+    // SAFETY: `open()` set it, and the file is open.
+    let core = unsafe { Arc::<T>::borrow((*file).private_data) };
+    // SAFETY: From the VFS; the file owns a reference on `core`.
+    unsafe { core.pollers().wait(file, table) };
+    let readable = bindings::POLLIN | bindings::POLLRDNORM;
+    match core.readiness() {
+        Readiness::Waiting => 0,
+        Readiness::Readable => readable,
+        Readiness::Ended => readable | bindings::POLLERR,
+    }
 }
 
 const IOC_CONFIG: u32 = _IO(uapi::LIVECORE_IOC_TYPE as u32, 0x80);

@@ -7,10 +7,12 @@
 //! `#[forbid(unsafe_code)]`, and which this module does not know; `crate::elf`, which is below
 //! all, it does.
 
+pub(crate) mod announcement;
 pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod core_file;
 pub(crate) mod errno;
+pub(crate) mod listing;
 pub(crate) mod memory;
 pub(crate) mod module;
 pub(crate) mod pages;

@@ -68,6 +68,49 @@ impl Turnstile {
     }
 }
 
+/// Where poll(2) waits for one file to change.
+///
+/// Lives for as long as the file is open: whoever polls it has it open, and is taken off the
+/// queue before its last close.
+#[pin_data]
+pub(crate) struct Pollers {
+    #[pin]
+    queue: Opaque<bindings::wait_queue_head>,
+}
+
+// SAFETY: A wait queue head has its own lock.
+unsafe impl Send for Pollers {}
+// SAFETY: As above.
+unsafe impl Sync for Pollers {}
+
+impl Pollers {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            queue <- wait_queue(),
+        })
+    }
+
+    /// Makes a poll of `file` wait here, if `table` says that it waits.
+    ///
+    /// # Safety
+    ///
+    /// Both are as the VFS has passed them to the file's `poll`, and the file keeps `self`.
+    pub(super) unsafe fn wait(
+        &self,
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) {
+        // SAFETY: As the caller says; the queue is initialised, and outlives the file.
+        unsafe { ffi::livecore_poll_wait(file, self.queue.get(), table) };
+    }
+
+    /// Makes who waits look again. Process context.
+    pub(crate) fn wake(&self) {
+        // SAFETY: The queue is initialised and lives as long as `self`.
+        unsafe { ffi::livecore_wake_pollers(self.queue.get()) };
+    }
+}
+
 /// Why waiting for a [`Countdown`] ended.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Waited {

@@ -58,12 +58,20 @@ pub(crate) fn layouts() -> impl Iterator<Item = Layout> {
     })
 }
 
-/// Makes [`super::task_work`] able to take works back.
-pub(crate) fn bind_task_work_cancel() -> Result {
-    let address = resolve(c"task_work_cancel")?;
-    // SAFETY: `address` is that function's, whose type the C side takes from the kernel's own
-    // prototype; it becomes the target of a direct call.
-    unsafe { ffi::livecore_set_task_work_cancel(address) };
+/// Makes [`super::task_work`] able to queue works, and to take them back.
+pub(crate) fn bind_task_work() -> Result {
+    let (add, cancel) = (resolve(c"task_work_add")?, resolve(c"task_work_cancel")?);
+    // SAFETY: The addresses are those functions', whose types the C side takes from the
+    // kernel's own prototypes; they become the targets of direct calls.
+    unsafe { ffi::livecore_set_task_work(add, cancel) };
+    Ok(())
+}
+
+/// Makes [`super::task::may_read`] able to ask.
+pub(crate) fn bind_ptrace_may_access() -> Result {
+    let address = resolve(c"ptrace_may_access")?;
+    // SAFETY: As above.
+    unsafe { ffi::livecore_set_ptrace_may_access(address) };
     Ok(())
 }
 

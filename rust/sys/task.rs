@@ -88,6 +88,13 @@ impl MmId {
     }
 }
 
+/// May the caller look into the process, as `/proc/<pid>/` has it for those who may only read?
+/// Process context.
+pub(crate) fn may_read(task: &Task) -> bool {
+    // SAFETY: `task` is referenced; process context.
+    unsafe { ffi::livecore_may_read(task.as_ptr()) }
+}
+
 /// Is this memory, that of the process of `any`, also used by another, or looked into?
 pub(crate) fn mm_is_shared(mm: &Mm, any: &Task) -> bool {
     // SAFETY: Both are referenced.

@@ -73,13 +73,7 @@ impl<T: AtBoundary> TaskWork<T> {
         let queued = (Arc::into_raw(this.clone()), module.another());
         // SAFETY: `task` is referenced; `head` lives until it has run or was cancelled, since
         // the list owns a reference on the item.
-        let result = to_result(unsafe {
-            bindings::task_work_add(
-                task.as_ptr(),
-                head,
-                bindings::task_work_notify_mode_TWA_RESUME,
-            )
-        });
+        let result = to_result(unsafe { ffi::livecore_task_work_add(task.as_ptr(), head) });
         match result {
             Ok(()) => queued.1.leave(),
             // SAFETY: The work is on no list: the reference is ours again.
@@ -134,13 +128,7 @@ unsafe extern "C" fn run<T: AtBoundary>(head: *mut bindings::callback_head) {
         && requeues.fetch_add(1, ordering::Relaxed) < MAX_REQUEUES
         // SAFETY: `head` has left the list, and goes back with what the list owned; it fails
         // where the thread has gone too far, and then there is nobody to wait for.
-        && unsafe {
-            bindings::task_work_add(
-                Task::current_raw(),
-                head,
-                bindings::task_work_notify_mode_TWA_RESUME,
-            )
-        } == 0
+        && unsafe { ffi::livecore_task_work_add(Task::current_raw(), head) } == 0
     {
         return;
     }

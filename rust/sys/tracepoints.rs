@@ -11,12 +11,50 @@ use kernel::{bindings, error::to_result, prelude::*, str::CStr, task::Task};
 
 /// What is done when a tracepoint is hit.
 pub(crate) trait Probes: 'static {
-    /// `signal:signal_generate`, for a signal that is or was made pending. Under the siglock of
-    /// `task`, with interrupts off. `fatal`: it is going to end the process.
-    fn signal_generated(task: &Task, fatal: impl FnOnce() -> bool);
+    /// `signal:signal_generate`. Under the siglock of `task`, with interrupts off.
+    fn signal_generated(task: &Task, signal: &Signal<'_>);
 
     /// `task:task_newtask`: `task` was created by the calling thread, and has not run.
     fn task_created(task: &Task);
+}
+
+/// A signal on its way to a task, whose siglock is held.
+///
+/// # Invariants
+///
+/// All members are as the tracepoint `signal:signal_generate` was given them: `info` is valid or
+/// one of the kernel's special values, `task` is valid, and its siglock is held, for `'a`.
+pub(crate) struct Signal<'a> {
+    number: c_int,
+    info: *const bindings::kernel_siginfo,
+    task: *mut bindings::task_struct,
+    group: bool,
+    result: c_int,
+    _task: PhantomData<&'a Task>,
+}
+
+impl Signal<'_> {
+    /// Is, or was, it made pending: neither ignored nor refused?
+    pub(crate) fn was_sent(&self) -> bool {
+        // SAFETY: No preconditions.
+        unsafe { ffi::livecore_signal_was_sent(self.result) }
+    }
+
+    /// Is it going to end the process?
+    pub(crate) fn is_fatal(&self) -> bool {
+        // SAFETY: By the type invariant the task is valid, and its siglock held.
+        let fatal = || unsafe { ffi::livecore_signal_is_fatal(self.number, self.task, self.group) };
+        self.was_sent() && fatal()
+    }
+
+    /// Does somebody else want the process to stop, to end, or to go on?
+    pub(crate) fn is_job_control_from_outside(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe {
+            ffi::livecore_signal_is_job_control(self.number, self.was_sent())
+                && ffi::livecore_signal_is_from_outside(self.info, self.task)
+        }
+    }
 }
 
 /// One probe, registered.
@@ -117,21 +155,22 @@ impl<P: Probes> Drop for Registration<P> {
 unsafe extern "C" fn signal_generate<P: Probes>(
     _data: *mut c_void,
     sig: c_int,
-    _info: *mut bindings::kernel_siginfo,
+    info: *mut bindings::kernel_siginfo,
     task: *mut bindings::task_struct,
     group: c_int,
     result: c_int,
 ) {
-    // SAFETY: No preconditions.
-    if !unsafe { ffi::livecore_signal_was_sent(result) } {
-        return;
-    }
+    // INVARIANT: From the tracepoint.
+    let signal = Signal {
+        number: sig,
+        info,
+        task,
+        group: group != 0,
+        result,
+        _task: PhantomData,
+    };
     // SAFETY: The task is valid: its siglock is held.
-    let target = unsafe { task::borrow(task) };
-    // SAFETY: As above.
-    P::signal_generated(target, || unsafe {
-        ffi::livecore_signal_is_fatal(sig, task, group != 0)
-    });
+    P::signal_generated(unsafe { task::borrow(task) }, &signal);
 }
 
 /// # Safety

@@ -18,7 +18,7 @@ use crate::{
     sys::{
         bytes::Bytes,
         module::ModuleRef,
-        park::{Countdown, Parked, Turnstile, Waited},
+        park::{Countdown, Parked, Pollers, Turnstile, Waited},
         registers::RegisterLayout,
         task::{self, MmId, ProcessId},
         workqueue,
@@ -90,6 +90,8 @@ pub(crate) struct Hold {
     missing: Countdown,
     #[pin]
     threads: SpinLock<Table>,
+    /// Who waits for what becomes of the dump.
+    pollers: Arc<Pollers>,
     #[pin]
     ending: Work<Hold>,
 }
@@ -112,6 +114,7 @@ impl Hold {
         mm: &Mm,
         task: &Task,
         in_place: bool,
+        pollers: &Arc<Pollers>,
         module: &ModuleRef,
     ) -> Result<Arc<Self>> {
         let layout = RegisterLayout::of(mm, notes::around_registers)?;
@@ -136,6 +139,7 @@ impl Hold {
                     count: 0,
                     closed: false,
                 }),
+                pollers: pollers.clone(),
                 ending <- new_work!("Hold::ending"),
             }? Error),
             GFP_KERNEL_ACCOUNT,
@@ -422,16 +426,22 @@ impl Hold {
         if self.lifecycle.end_hold(reason) {
             self.ended();
             self.turnstile.unlock();
-            // Cannot be queued already: only the first end gets here.
-            let _ = workqueue::queue().enqueue(self.clone());
+            self.queue_ending();
         }
+    }
+
+    fn queue_ending(self: &Arc<Self>) {
+        // Cannot be queued already: only the first end gets here.
+        let _ = workqueue::queue().enqueue(self.clone());
     }
 
     /// Ends the dump, held or not. Any context.
     pub(crate) fn end(self: &Arc<Self>, reason: EndReason) {
         self.end_hold(reason);
-        // If it was not held, it is not any more, and nobody has to be told.
-        self.lifecycle.end(reason);
+        // If it was not held, it is not any more, and none but the readers have to be told.
+        if self.lifecycle.end(reason) {
+            self.queue_ending();
+        }
     }
 
     /// Ends the hold, and returns when all threads have been told. Process context.
@@ -470,7 +480,7 @@ impl Hold {
         }
     }
 
-    /// Wakes the parked, and takes back the works that have not run.
+    /// Wakes the parked, takes back the works that have not run, and tells the readers.
     fn let_go(&self) {
         self.turnstile.open();
         let threads = {
@@ -482,6 +492,7 @@ impl Hold {
         for thread in threads.values() {
             Thread::let_go(thread);
         }
+        self.pollers.wake();
     }
 }
 

@@ -22,12 +22,14 @@ use kernel::{
 pub(crate) enum EndReason {
     /// The last descriptor was closed, or open failed.
     Closed,
-    /// A signal that ends the process.
+    /// A signal that ends the process, or, by `kernel.livecore_abort`, another one.
     Signal,
     /// `kernel.livecore_enable` was set to 0.
     GateClosed,
     /// No progress for `stall_ms`.
     Stalled,
+    /// Held for `hold_max_ms`.
+    HeldLong,
     /// The process exited, or executes another program.
     TargetGone,
     /// A new thread could not be held.
@@ -35,11 +37,12 @@ pub(crate) enum EndReason {
 }
 
 impl EndReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Closed,
         Self::Signal,
         Self::GateClosed,
         Self::Stalled,
+        Self::HeldLong,
         Self::TargetGone,
         Self::NoMemory,
     ];
@@ -49,7 +52,7 @@ impl EndReason {
         match self {
             Self::Closed => EBADF,
             Self::Signal | Self::GateClosed => errno::ecanceled(),
-            Self::Stalled => ETIMEDOUT,
+            Self::Stalled | Self::HeldLong => ETIMEDOUT,
             Self::TargetGone => ESRCH,
             Self::NoMemory => ENOMEM,
         }
@@ -281,6 +284,7 @@ mod tests {
         assert_eq!(EndReason::Signal.errno().to_errno(), -125);
         assert_eq!(EndReason::GateClosed.errno().to_errno(), -125);
         assert_eq!(EndReason::Stalled.errno().to_errno(), -110);
+        assert_eq!(EndReason::HeldLong.errno().to_errno(), -110);
         assert_eq!(EndReason::TargetGone.errno().to_errno(), -3);
         assert_eq!(EndReason::NoMemory.errno().to_errno(), -12);
     }

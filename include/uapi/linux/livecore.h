@@ -59,6 +59,11 @@
 #define LIVECORE_BLOCKED_WAIT		0 /* waited for, zeroed after the timeout */
 #define LIVECORE_BLOCKED_IN_PLACE	1 /* read where they sleep */
 
+/* livecore_config.abort, and kernel.livecore_abort */
+#define LIVECORE_ABORT_FATAL		0 /* signals that end the process */
+#define LIVECORE_ABORT_OUTSIDE		1 /* also others' wish to stop or end it */
+#define LIVECORE_ABORT_ANY		2 /* any signal */
+
 /* livecore_config.set: which of the members that follow count */
 #define LIVECORE_SET_MODE		(1U << 0)
 #define LIVECORE_SET_CONTENTS		(1U << 1)
@@ -66,13 +71,16 @@
 #define LIVECORE_SET_TIMEOUT_MS		(1U << 3)
 #define LIVECORE_SET_STALL_MS		(1U << 4)
 #define LIVECORE_SET_FILTER_MASK	(1U << 5)
+#define LIVECORE_SET_ABORT		(1U << 6)
+#define LIVECORE_SET_HOLD_MAX_MS	(1U << 7)
 
 /*
  * Values are those of the sysctls of the same names. What is not set is as in
- * the sysctls when the dump starts. Those of contents, timeout_ms and stall_ms
- * are also the limits for callers without CAP_SYS_PTRACE in the initial user
- * namespace: less is allowed, more gets EPERM. That of filter_mask is so in
- * its effect: nothing is dumped for them that it does not give.
+ * the sysctls when the dump starts. Those of contents, timeout_ms, stall_ms and
+ * hold_max_ms are also the limits for callers without CAP_SYS_PTRACE in the
+ * initial user namespace: less is allowed, more gets EPERM; and of abort, more
+ * is allowed, and less is not. That of filter_mask is so in its effect: nothing
+ * is dumped for them that it does not give.
  */
 struct livecore_config {
 	__u32 size;
@@ -83,9 +91,11 @@ struct livecore_config {
 	__u32 timeout_ms;
 	__u32 stall_ms;
 	__u32 filter_mask;
+	__u32 abort;
+	__u32 hold_max_ms;	/* 0: no limit */
 };
 
-#define LIVECORE_CONFIG_SIZE_VER0	32
+#define LIVECORE_CONFIG_SIZE_VER0	40
 
 /* livecore_info.state */
 #define LIVECORE_STATE_IDLE		0 /* before START */
