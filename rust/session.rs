@@ -14,7 +14,7 @@ use crate::{
         memory::{self as sys_memory, Mappings, UsedMm},
         module::ModuleRef,
         park::Pollers,
-        task, uapi,
+        snapshot as sys_snapshot, task, uapi,
     },
     target::{
         hold::Hold,
@@ -216,9 +216,10 @@ impl Session {
         self.registered.info()
     }
 
-    /// Can it be read?
+    /// Can it be read? Of threads that were let go nobody hears when they end.
     pub(crate) fn lasts(&self) -> bool {
-        self.registered.lasts()
+        let has_memory = self.registered.snapshot().is_some() || sys_snapshot::has_users(&self.mm);
+        self.registered.lasts() && has_memory
     }
 
     /// Lets the threads go, for good.

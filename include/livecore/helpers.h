@@ -118,6 +118,7 @@ bool livecore_current_unparkable(void);
 bool livecore_task_is_user_worker(struct task_struct *task);
 bool livecore_fatal_signal_pending(void);
 bool livecore_fatal_signal_queued(void);
+bool livecore_signal_ends_current(void);
 bool livecore_signal_is_fatal(int sig, struct task_struct *task, bool group);
 bool livecore_signal_is_job_control(int sig, bool sent);
 bool livecore_signal_is_from_outside(const struct kernel_siginfo *info,

@@ -164,6 +164,16 @@ bool livecore_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
+/*
+ * Current is being killed: does a signal end the process, its core dump
+ * included? Else it is exit_group() or execve() of another thread. The code is
+ * there before anybody is woken (complete_signal(), zap_process()).
+ */
+bool livecore_signal_ends_current(void)
+{
+	return READ_ONCE(current->signal->group_exit_code) & 0x7f;
+}
+
 /* Does nobody handle this signal, and does it end a process then? Under siglock. */
 static bool is_fatal_by_default(struct task_struct *task, int sig)
 {

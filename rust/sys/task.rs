@@ -149,6 +149,12 @@ pub(crate) fn fatal_signal_queued() -> bool {
     unsafe { ffi::livecore_fatal_signal_queued() }
 }
 
+/// The calling thread is being killed: by a signal to the process?
+pub(crate) fn signal_ends_current() -> bool {
+    // SAFETY: No preconditions.
+    unsafe { ffi::livecore_signal_ends_current() }
+}
+
 /// Is the caller being killed?
 pub(crate) fn fatal_signal_pending() -> bool {
     // SAFETY: Asks of the calling thread alone.

@@ -221,7 +221,12 @@ impl AtBoundary for Thread {
             return;
         }
         if self.hold.park() == Parked::Killed {
-            self.hold.end_hold(EndReason::TargetGone);
+            // It was woken before the probe of the signal was told.
+            self.hold.end_hold(if task::signal_ends_current() {
+                EndReason::Signal
+            } else {
+                EndReason::TargetGone
+            });
         }
     }
 }

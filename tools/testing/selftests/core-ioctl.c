@@ -171,7 +171,7 @@ CORE_TEST(values_of_config)
 	target_start(&t, "of_user", "0");
 	fd = live_open(t.pid);
 	ASSERT_LE(0, fd);
-	for (unsigned int bit = 6; bit < 32; bit++) {
+	for (unsigned int bit = 8; bit < 32; bit++) {
 		config.set = 1U << bit;
 		EXPECT_EQ(-EINVAL, live_config(fd, &config))
 			TH_LOG("bit %u", bit);
@@ -191,9 +191,13 @@ CORE_TEST(values_of_config)
 	EXPECT_EQ(0, CONFIG_VALUE(fd, STALL_MS, stall_ms, 3600000));
 	EXPECT_EQ(-EINVAL, CONFIG_VALUE(fd, STALL_MS, stall_ms, 3600001));
 	EXPECT_EQ(0, CONFIG_VALUE(fd, FILTER_MASK, filter_mask, 0));
+	EXPECT_EQ(0, CONFIG_VALUE(fd, ABORT, abort, LIVECORE_ABORT_ANY));
+	EXPECT_EQ(-EINVAL, CONFIG_VALUE(fd, ABORT, abort, 3));
+	EXPECT_EQ(0, CONFIG_VALUE(fd, HOLD_MAX_MS, hold_max_ms, 0));
+	EXPECT_EQ(-EINVAL, CONFIG_VALUE(fd, HOLD_MAX_MS, hold_max_ms, 3600001));
 	/* What is not said to be set may be anything. */
 	config = (struct livecore_config){
-		sizeof(config), 0, 77, 77, 77, UINT32_MAX, 1, UINT32_MAX
+		sizeof(config), 0, 77, 77, 77, UINT32_MAX, 1, UINT32_MAX, 77, UINT32_MAX
 	};
 	EXPECT_EQ(0, live_config(fd, &config));
 	EXPECT_EQ(0, live_start(fd));

@@ -19,6 +19,8 @@ static const char * const names[SYSCTL_COUNT] = {
 	"livecore_contents",
 	"livecore_blocked",
 	"livecore_filter_mask",
+	"livecore_abort",
+	"livecore_hold_max_ms",
 	YAMA_SCOPE,
 };
 

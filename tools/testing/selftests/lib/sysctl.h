@@ -16,7 +16,7 @@ void sysctl_set(const char *name, long value);
 /* Writes @text; 0 or a negative errno. */
 int sysctl_try(const char *name, const char *text);
 
-enum { SYSCTL_COUNT = 9 };
+enum { SYSCTL_COUNT = 11 };
 
 struct sysctl_values {
 	long value[SYSCTL_COUNT];
