@@ -9,7 +9,7 @@ from .. import module, trees
 from ..kernels import Kernel
 from ..progress import LabError, say
 from ..report import Report, Result
-from . import c, layout, objects, rust, scripts
+from . import c, layout, objects, races, rust, scripts
 
 # What a gate returns: what it objects to, one complaint a line. None of them: it passes.
 Complaints = Sequence[str]
@@ -20,6 +20,7 @@ def sources(name: str, report: Report) -> None:
     say("lint: the sources")
     for gate, found in (
         ("layout", layout.complaints),
+        ("races", races.complaints),
         ("rustfmt", rust.rustfmt),
         ("shellcheck", scripts.shellcheck),
         ("python", scripts.python),
