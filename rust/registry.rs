@@ -341,16 +341,18 @@ pub(crate) struct Observer;
 impl Observer {
     /// The hold on the process that this thread is of, if there is one, and what ends it: by
     /// the process, since a leader that has exited before the others has no memory any more,
-    /// but gets their signals.
+    /// but gets their signals; and by the memory where there is one, since a hold on what the
+    /// process was before execve() may not have ended yet.
     fn hold_on(task: &Task) -> Option<(Arc<Hold>, Abort)> {
         if OPEN.load(ordering::Relaxed) == 0 {
             return None;
         }
-        let process = ProcessId::of(task);
+        let (process, mm) = (ProcessId::of(task), MmId::of_task(task));
         let dumps = DUMPS.lock();
         let dump = dumps
             .iter()
-            .find(|dump| dump.hold.holds() && dump.hold.process() == process)?;
+            .filter(|dump| dump.hold.holds() && dump.hold.process() == process)
+            .find(|dump| mm.is_none_or(|mm| dump.hold.mm_id() == mm))?;
         Some((dump.hold.clone(), dump.config.abort))
     }
 }

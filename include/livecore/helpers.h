@@ -115,6 +115,7 @@ void livecore_process_info(struct task_struct *any, bool short_ids,
 struct mm_struct *livecore_task_mm(struct task_struct *task);
 bool livecore_mm_is_shared(struct mm_struct *mm, struct task_struct *any);
 bool livecore_current_unparkable(void);
+bool livecore_current_in_execve(void);
 bool livecore_task_is_user_worker(struct task_struct *task);
 bool livecore_fatal_signal_pending(void);
 bool livecore_fatal_signal_queued(void);

@@ -153,6 +153,15 @@ bool livecore_current_unparkable(void)
 	       current->in_execve;
 }
 
+/*
+ * Of execve(), fs/exec.c, works are run by begin_new_exec() at the earliest:
+ * when the other threads are gone, and there is no way back.
+ */
+bool livecore_current_in_execve(void)
+{
+	return current->in_execve;
+}
+
 /* io_uring and vhost workers: they have no user mode, and run works under locks. */
 bool livecore_task_is_user_worker(struct task_struct *task)
 {

@@ -107,6 +107,13 @@ pub(crate) fn current_unparkable() -> bool {
     unsafe { ffi::livecore_current_unparkable() }
 }
 
+/// Does the calling thread execute another program? In a task work: then nothing is left to
+/// stop it.
+pub(crate) fn current_in_execve() -> bool {
+    // SAFETY: Any process context.
+    unsafe { ffi::livecore_current_in_execve() }
+}
+
 /// Is this a worker of io_uring or vhost? They have no user mode to be kept from.
 pub(crate) fn is_user_worker(task: &Task) -> bool {
     // SAFETY: The task is referenced.

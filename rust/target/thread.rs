@@ -202,9 +202,14 @@ impl Thread {
 impl AtBoundary for Thread {
     fn at_boundary(&self) {
         // First of all: a queued work survives execve, and the image may be another user's.
-        let ours = MmId::of_current() == Some(self.hold.mm_id());
+        let mm = MmId::of_current();
+        let ours = mm == Some(self.hold.mm_id());
         if !ours || task::current_unparkable() {
             self.leave();
+            if (!ours && mm.is_some()) || task::current_in_execve() {
+                // Nobody may be parked who would notice that the process is another.
+                self.hold.end_hold(EndReason::TargetGone);
+            }
             return;
         }
         if !self.hold.holds() {
