@@ -9,7 +9,9 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,7 +20,11 @@
 #include "missing_page.h"
 #include "user.h"
 
-enum { PAGE = 4096 };
+enum {
+	PAGE		= 4096,
+	/* Far below the watchdog's 30 s, far above what it takes emulated. */
+	DEATH_SECONDS	= 10,
+};
 
 /* target_page.value[] */
 enum { UFFD, ADDRESS, NEW_UID };
@@ -30,7 +36,9 @@ enum { NEW_PROGRAM = TARGET_SLOTS - 1 };
 TARGET(new_program)
 {
 	struct target_slot *slot = &self->page->slot[NEW_PROGRAM];
+	struct rlimit none = {};
 
+	CHECK(setrlimit(RLIMIT_CORE, &none));
 	STORE(self->page->value[NEW_UID], geteuid() + 1);
 	while (!LOAD(self->page->stop))
 		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
@@ -189,6 +197,41 @@ TEST_F_TIMEOUT(exec, not_held_and_not_seen, CORE_TEST_SECONDS)
 	EXPECT_EQ(7, WEXITSTATUS(status));
 	EXPECT_EQ(-1, pread(fd, bytes, sizeof(bytes), 0));
 	EXPECT_EQ(0, close(fd));
+	close(uffd);
+}
+
+/* A dump of the old program, not closed and never read, is in nobody's way. */
+TEST_F_TIMEOUT(exec, next_dump_is_its_own, CORE_TEST_SECONDS)
+{
+	static char page[PAGE] = "";
+	int fd, next, uffd, status;
+	char argument[192];
+	struct target t;
+
+	snprintf(argument, sizeof(argument), "%d %d %s", variant->uid, variant->threads,
+		 self->program);
+	target_start(&t, "executes", argument);
+	target_settle(&t);
+	uffd = take_uffd(&t);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	missing_page_supply(uffd, t.page->value[ADDRESS], page);
+	ASSERT_TRUE(EVENTUALLY(LOAD(t.page->slot[NEW_PROGRAM].counter) > 1000));
+	next = core_open(t.pid);
+	ASSERT_LE(0, next);
+	ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.pid)));
+	/* It is the one that such a signal ends. */
+	CHECK(kill(t.pid, SIGABRT));
+	status = target_dies_within(&t, DEATH_SECONDS);
+	EXPECT_NE(-1, status);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(-1, pread(next, page, sizeof(page), 0));
+	EXPECT_TRUE(errno == ECANCELED || errno == ESRCH)
+		TH_LOG("errno %d", errno);
+	EXPECT_EQ(-1, pread(fd, page, sizeof(page), 0));
+	EXPECT_EQ(ESRCH, errno);
+	close(next);
+	close(fd);
 	close(uffd);
 }
 
