@@ -58,10 +58,10 @@ impl CoreFile for Core {
         let core = Arc::pin_init(
             pin_init!(Self {
                 pending <- new_mutex!(Some(pending)),
-                pollers: Arc::pin_init(Pollers::new(), GFP_KERNEL)?,
+                pollers: Arc::pin_init(Pollers::new(), GFP_KERNEL_ACCOUNT)?,
                 session: SetOnce::new(),
             }? Error),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
         if opened_for == OpenedFor::Reading {
             core.start()?;

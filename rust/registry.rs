@@ -26,7 +26,7 @@ use crate::{
 };
 use core::ops::Deref;
 use kernel::{
-    alloc::flags::GFP_KERNEL,
+    alloc::flags::{GFP_KERNEL, GFP_KERNEL_ACCOUNT},
     prelude::*,
     sync::{
         aref::ARef,
@@ -331,7 +331,7 @@ pub(crate) fn list() -> Result<KVVec<Arc<Dump>>> {
             return Ok(list);
         }
         drop(dumps);
-        list.reserve(room, GFP_KERNEL)?;
+        list.reserve(room, GFP_KERNEL_ACCOUNT)?;
     }
 }
 

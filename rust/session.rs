@@ -25,7 +25,7 @@ use crate::{
     },
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL,
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     iov::IovIterDest,
     mm::Mm,
     prelude::*,
@@ -59,7 +59,7 @@ impl Session {
         let Target { task, mm, root, .. } = target;
         target.check(config.gate)?;
         let hold = Hold::new(mm, task, config.in_place, pollers, module)?;
-        let dump = Arc::new(Dump::new(hold.clone(), task, config), GFP_KERNEL)?;
+        let dump = Arc::new(Dump::new(hold.clone(), task, config), GFP_KERNEL_ACCOUNT)?;
         let registered = Registered::new(dump, target.privileged)?;
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.

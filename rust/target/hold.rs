@@ -26,7 +26,7 @@ use crate::{
 };
 use kernel::{
     alloc::{
-        flags::{GFP_KERNEL, GFP_KERNEL_ACCOUNT, GFP_NOWAIT, __GFP_NOWARN},
+        flags::{GFP_KERNEL_ACCOUNT, GFP_NOWAIT, __GFP_NOWARN},
         Flags,
     },
     impl_has_work,
@@ -317,7 +317,7 @@ impl Hold {
             }
             let room = table.count;
             drop(table);
-            list.reserve(room.saturating_add(room / 8), GFP_KERNEL)?;
+            list.reserve(room.saturating_add(room / 8), GFP_KERNEL_ACCOUNT)?;
         }
         let place = |wanted: fn(&Task) -> bool| list.iter().position(|t| wanted(t.task()));
         let first = place(task::is_current).or_else(|| place(task::is_leader));
