@@ -58,9 +58,9 @@ impl kernel::Module for LivecoreModule {
         let oom_notifier = registry::OomNotifier::new()?;
         let probes = registry::Probes::new()?;
         let attachment = attach::Attachment::new()?;
+        let listing = listing::Listing::new()?;
         // Last, since the gate is closed until then: nothing is open should loading fail.
         let sysctls = params::register()?;
-        let listing = listing::Listing::new()?;
         Ok(Self {
             _listing: listing,
             _attachment: attachment,

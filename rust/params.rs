@@ -7,7 +7,7 @@ use crate::{
     sys::{
         errno, snapshot,
         sysctl::{Knob, Registration, Watcher},
-        uapi,
+        task, uapi,
     },
 };
 use core::{num::NonZeroU32, ptr};
@@ -105,8 +105,12 @@ impl Mode {
     }
 }
 
-/// `EOPNOTSUPP` for a sysctl that this kernel cannot do.
+/// `EPERM` for a writer without CAP_SYS_PTRACE in the initial user namespace, as Yama has it: to
+/// be root is not enough. `EOPNOTSUPP` for what this kernel cannot do.
 pub(crate) fn check(knob: &Knob, value: u32) -> Result {
+    if !task::capable_sys_ptrace() {
+        return Err(EPERM);
+    }
     if ptr::eq(knob, &MODE) {
         Mode::from_u32(value).check(snapshot::is_available())?;
     }

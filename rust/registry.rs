@@ -96,7 +96,7 @@ impl Dump {
         self.progress();
     }
 
-    /// Tells the log who has dumped whom; by the opener, when there is an image.
+    /// Tells the log who dumps whom; by the opener, while nobody is held. May sleep.
     pub(crate) fn announce(&self) {
         announcement::announce(&self.target);
     }

@@ -61,6 +61,8 @@ impl Session {
         let hold = Hold::new(mm, task, config.in_place, pollers, module)?;
         let dump = Arc::new(Dump::new(hold.clone(), task, config), GFP_KERNEL_ACCOUNT)?;
         let registered = Registered::new(dump, target.privileged)?;
+        // The audit may have to be waited for.
+        registered.announce();
 
         // Nothing is held yet: the last that may wait for `mmap_lock`.
         let mut mappings = try_for(&registered, None, || Mappings::list(&UsedMm::get(mm)?))?;
@@ -102,7 +104,6 @@ impl Session {
             image_size: image.size(),
             ..info
         });
-        registered.announce();
         Ok(Self {
             registered,
             image,

@@ -14,6 +14,7 @@
 #include <linux/proc_fs.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/swait.h>
 #include <linux/task_work.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
@@ -161,7 +162,9 @@ void livecore_unlock_blocked(struct task_struct *task, unsigned long flags);
 /* park.c */
 struct poll_table_struct;
 
-int livecore_park(struct wait_queue_head *queue, const bool *open);
+int livecore_park(struct swait_queue_head *queue, const bool *open);
+void livecore_init_swait_queue(struct swait_queue_head *queue);
+void livecore_unpark_all(struct swait_queue_head *queue);
 void livecore_init_waitqueue(struct wait_queue_head *queue);
 void livecore_wake_all(struct wait_queue_head *queue);
 long livecore_wait_for_zero(struct wait_queue_head *queue, const int *count,

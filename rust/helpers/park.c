@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Waiting, in states and with conditions that only macros can express. */
 #include <linux/poll.h>
+#include <linux/swait.h>
 #include <linux/wait.h>
 #include <livecore/helpers.h>
 
@@ -13,17 +14,31 @@
 
 /**
  * livecore_park() - Keep the calling thread from user mode.
- * @queue: what livecore_wake_all() wakes
+ * @queue: what livecore_unpark_all() wakes
  * @open: set before that
  *
  * This function's name is what wchan shows.
  *
  * Return: 0 when released, -ERESTARTSYS on a fatal signal.
  */
-noinline int livecore_park(struct wait_queue_head *queue, const bool *open)
+noinline int livecore_park(struct swait_queue_head *queue, const bool *open)
 {
 	/* Pairs with the release in Turnstile::unlock(). */
-	return wait_event_state(*queue, smp_load_acquire(open), PARKED);
+	return ___swait_event(*queue, smp_load_acquire(open), PARKED, 0, schedule());
+}
+
+void livecore_init_swait_queue(struct swait_queue_head *queue)
+{
+	init_swait_queue_head(queue);
+}
+
+/*
+ * Process context. There may be ten thousand: a simple wait queue lets
+ * interrupts in after each of them.
+ */
+void livecore_unpark_all(struct swait_queue_head *queue)
+{
+	swake_up_all(queue);
 }
 
 void livecore_init_waitqueue(struct wait_queue_head *queue)
@@ -57,5 +72,6 @@ void livecore_poll_wait(struct file *file, struct wait_queue_head *queue,
 
 void livecore_wake_pollers(struct wait_queue_head *queue)
 {
-	wake_up_poll(queue, EPOLLIN | EPOLLRDNORM | EPOLLERR);
+	/* All, exclusive ones too: it is the state of the file that has changed. */
+	__wake_up(queue, TASK_NORMAL, 0, poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLERR));
 }

@@ -69,8 +69,8 @@ void livecore_thread_info(struct task_struct *task, struct livecore_thread_info 
 	task_cputime_adjusted(task, &info->utime, &info->stime);
 	if (thread_group_leader(task)) {
 		/* The record for the group leader shows the group's times. */
-		info->utime += task->signal->utime;
-		info->stime += task->signal->stime;
+		info->utime += READ_ONCE(task->signal->utime);
+		info->stime += READ_ONCE(task->signal->stime);
 		for_each_thread(task, thread) {
 			if (thread == task)
 				continue;
@@ -80,10 +80,10 @@ void livecore_thread_info(struct task_struct *task, struct livecore_thread_info 
 		}
 	}
 	rcu_read_unlock();
-	info->sigpend = task->pending.signal.sig[0];
-	info->sighold = task->blocked.sig[0];
-	info->cutime = task->signal->cutime;
-	info->cstime = task->signal->cstime;
+	info->sigpend = READ_ONCE(task->pending.signal.sig[0]);
+	info->sighold = READ_ONCE(task->blocked.sig[0]);
+	info->cutime = READ_ONCE(task->signal->cutime);
+	info->cstime = READ_ONCE(task->signal->cstime);
 }
 
 /*
@@ -107,7 +107,7 @@ void livecore_process_info(struct task_struct *any, bool short_ids,
 	rcu_read_lock();
 	get_ids(task, &info->ids);
 	rcu_read_unlock();
-	info->flags = task->flags;
+	info->flags = READ_ONCE(task->flags);
 	info->nice = task_nice(task);
 	info->state = READ_ONCE(task->__state);
 	cred = get_task_cred(task);

@@ -54,8 +54,12 @@ void livecore_set_ptrace_may_access(unsigned long address)
 			   (typeof(ptrace_may_access) *)address);
 }
 
-/* kernel/ptrace.c; may the caller see what only the owner of @task may? */
+/*
+ * kernel/ptrace.c; may the caller see what only the owner of @task may? Not to
+ * see it is no offence: as do_task_stat(), fs/proc/array.c.
+ */
 bool livecore_may_read(struct task_struct *task)
 {
-	return static_call(livecore_ptrace_may_access_call)(task, PTRACE_MODE_READ_FSCREDS);
+	return static_call(livecore_ptrace_may_access_call)(task, PTRACE_MODE_READ_FSCREDS |
+							    PTRACE_MODE_NOAUDIT);
 }

@@ -29,11 +29,11 @@ pub(crate) enum Parked {
 #[pin_data]
 pub(crate) struct Turnstile {
     #[pin]
-    queue: Opaque<bindings::wait_queue_head>,
+    queue: Opaque<bindings::swait_queue_head>,
     open: Atomic<bool>,
 }
 
-// SAFETY: A wait queue head has its own lock.
+// SAFETY: A simple wait queue has its own lock.
 unsafe impl Send for Turnstile {}
 // SAFETY: As above.
 unsafe impl Sync for Turnstile {}
@@ -41,7 +41,8 @@ unsafe impl Sync for Turnstile {}
 impl Turnstile {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            queue <- wait_queue(),
+            // SAFETY: The slot is valid and pinned; the function initialises it.
+            queue <- Opaque::ffi_init(|slot| unsafe { ffi::livecore_init_swait_queue(slot) }),
             open: Atomic::new(false),
         })
     }
@@ -64,7 +65,7 @@ impl Turnstile {
     pub(crate) fn open(&self) {
         self.unlock();
         // SAFETY: The queue is initialised and lives as long as `self`.
-        unsafe { ffi::livecore_wake_all(self.queue.get()) };
+        unsafe { ffi::livecore_unpark_all(self.queue.get()) };
     }
 }
 

@@ -447,7 +447,12 @@ pub(crate) fn make(
     for SealedThread { thread, how, info } in threads {
         let registers = thread.take_registers().ok_or(EINVAL)?;
         if let Some(stacks) = &mut stacks {
-            stacks.add_thread(layout, thread.task(), &registers, &UsedMm::get(memory.mm)?)?;
+            let mm = UsedMm::get(memory.mm).or_else(|error| {
+                // A copy that was given back had its reason.
+                hold.check().map_err(EndReason::errno)?;
+                Err(error)
+            })?;
+            stacks.add_thread(layout, thread.task(), &registers, &mm)?;
         }
         let is_first = records.0.is_empty();
         records.push(&thread, how, &info, &registers, layout)?;

@@ -166,7 +166,7 @@ impl Snapshot {
     /// Have the process's memory cgroups hardly anything left?
     pub(crate) fn is_in_the_way(&self) -> bool {
         let margin = snapshot::memcg_margin(&self.task, false);
-        margin < snapshot::anon_pages(self.copy.mm()) / 16
+        margin != usize::MAX && margin < snapshot::anon_pages(self.copy.mm()) / 16
     }
 }
 
