@@ -5,7 +5,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 MEM ?= 2G
-SMP ?= 2
+SMP ?=
 TESTS ?= *
 lab := tools/lab/enter python3 -m lab
 
@@ -37,10 +37,10 @@ lint:
 	@$(lab) lint
 
 vm:
-	@$(lab) vm --kernel '$(KERNEL)' --memory '$(MEM)' --cpus '$(SMP)' -- $(call quoted,RUN)
+	@$(lab) vm --kernel '$(KERNEL)' --memory '$(MEM)' $(if $(SMP),--cpus '$(SMP)') -- $(call quoted,RUN)
 
 shell:
-	@$(lab) shell --kernel '$(KERNEL)' --memory '$(MEM)' --cpus '$(SMP)'
+	@$(lab) shell --kernel '$(KERNEL)' --memory '$(MEM)' $(if $(SMP),--cpus '$(SMP)')
 
 clean:
 	rm -rf build

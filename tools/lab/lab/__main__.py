@@ -6,9 +6,11 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from . import bench, check, demo, lint, module, trees
 from .guest import Guest, Verdict
+from .kernels import Catalogue
 from .paths import LOGS
 from .progress import LabError, say
 from .report import Report
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     machine = argparse.ArgumentParser(add_help=False)
     machine.add_argument("--kernel", default="7.2")
     machine.add_argument("--memory", default="2G")
-    machine.add_argument("--cpus", type=int, default=2)
+    machine.add_argument("--cpus", type=int, help="how many; else, as the variant says")
     machine.add_argument("--no-module", action="store_true", help="boot without livecore")
 
     command = commands.add_parser("vm", parents=[machine], help="run a command in a guest")
@@ -83,11 +85,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _guest(options: argparse.Namespace) -> Guest:
-    kernel = trees.get(options.kernel)
+    name, variant = Catalogue.load().boot(options.kernel)
+    if options.cpus:
+        variant = replace(variant, cpus=options.cpus)
+    kernel = trees.get(name)
     return Guest(
         kernel,
+        variant,
         memory=options.memory,
-        cpus=options.cpus,
         module=None if options.no_module else module.build(kernel),
         environment={"LIVECORE_KERNEL": kernel.name},
     )

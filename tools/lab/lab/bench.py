@@ -204,7 +204,7 @@ def _measure(
         "kernel": kernel.release,
         "commit": commit,
         "accelerator": "TCG (emulated)" if emulated else "KVM",
-        "cpus": guest.cpus,
+        "cpus": guest.variant.cpus,
         "memory": guest.memory,
         "machine": guest.machine_arguments,
         "host_cpu": _host_cpu(),

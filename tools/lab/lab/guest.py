@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import initramfs, machine
-from .kernels import Kernel
+from .kernels import PLAIN, Kernel, Variant
 from .paths import CHECKOUT, shown
 from .splat import find_splat
 
@@ -57,8 +57,8 @@ class Guest:
     """A machine to boot."""
 
     kernel: Kernel
+    variant: Variant = PLAIN
     memory: str = "2G"
-    cpus: int = 2
     module: Path | None = None
     """What is loaded before the command runs."""
     kernel_arguments: tuple[str, ...] = ()
@@ -119,8 +119,8 @@ class Guest:
 
     def _machine(self, session: Path, *arguments: str) -> list[str]:
         words = machine.command(
-            self.kernel, session / "initramfs", self.memory, self.cpus, session,
-            (*self.kernel_arguments, *arguments),
+            self.kernel, session / "initramfs", self.memory, self.variant.cpus, self.variant.cpu,
+            session, (*self.variant.arguments, *self.kernel_arguments, *arguments),
         )
         return [*words, *self.machine_arguments]
 

@@ -22,22 +22,25 @@ _KERNEL_ARGUMENTS = (
 
 
 def command(
-    kernel: Kernel, initramfs: Path, memory: str, cpus: int, session: Path,
+    kernel: Kernel, initramfs: Path, memory: str, cpus: int, cpu: str, session: Path,
     arguments: tuple[str, ...],
 ) -> list[str]:
     """What boots `kernel` on a machine whose root is this userland.
 
     The checkout is there under its own path and can be written to. Where the console goes is
-    for the caller to add.
+    for the caller to add. `cpu` is what to emulate, where that is not the usual.
     """
     emulated = not kvm.works(kernel)
-    words = (*_KERNEL_ARGUMENTS, f"LAB_DIRECTORY={CHECKOUT}", f"LAB_SESSION={session}", *arguments)
+    words = (
+        *_KERNEL_ARGUMENTS, *kernel.arguments, f"LAB_DIRECTORY={CHECKOUT}",
+        f"LAB_SESSION={session}", *arguments,
+    )
     return [
         "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none",
         "-machine", f"q35,accel={'tcg' if emulated else 'kvm'}",
         # Emulated, everything that this QEMU can (AVX and SVM among it), but for five-level
         # page tables, which only make it slower.
-        "-cpu", "max,la57=off" if emulated else "host",
+        "-cpu", (cpu or "max,la57=off") if emulated else "host",
         "-m", memory, "-smp", str(cpus),
         *_shared("userland", Path("/"), ",readonly=on"),
         *_shared("checkout", CHECKOUT, ""),

@@ -8,17 +8,21 @@ tools/testing/selftests/tests has a line for each test: its name, then any of
     reboot               a guest of its own
     module=no            that guest does not load the module
     prepare              it is called with --prepare outside of the guest first
+    short                also on the other images and boots (`short` in kernels.toml)
 """
 
 import fnmatch
+import math
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import cache, ktap, module
+from . import cache, ktap, kvm, module
 from .guest import Guest, Outcome, Verdict
-from .kernels import Kernel
+from .kernels import PLAIN, Kernel, Variant
 from .paths import BUILD, CHECKOUT, LAB, LOGS
 from .progress import LabError, must, say
 from .report import Report, Result, of_guest
@@ -29,9 +33,11 @@ _TIMEOUT_S = 60
 _DEBUG_FACTOR = 3
 # To boot and to power off, over and above the tests' own limits.
 _BOOT_S = 300
+# To power off, for a guest that was to end by itself.
+_GRACE_S = 60
 _SKIPPED_STATUS = 4
-# What timeout(1) ends with.
-_TIMED_OUT_STATUS = 124
+# What timeout(1) ends with, by the first signal and by the last.
+_TIMED_OUT = (124, 137)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Selftest:
     reboot: bool = False
     module: bool = True
     prepare: bool = False
+    short: bool = False
 
 
 def read_list(path: Path = _FOLDER / "tests") -> list[Selftest]:
@@ -71,6 +78,8 @@ def _parse(words: list[str]) -> Selftest:
                 test = replace(test, reboot=True)
             case ("prepare", "", ""):
                 test = replace(test, prepare=True)
+            case ("short", "", ""):
+                test = replace(test, short=True)
             case ("module", _, "no"):
                 test = replace(test, module=False, reboot=True)
             case _:
@@ -78,15 +87,33 @@ def _parse(words: list[str]) -> Selftest:
     return test
 
 
-class Selftests:
-    """The selftests on one kernel."""
+@dataclass(frozen=True)
+class Run:
+    """A test that is to be run."""
 
-    def __init__(self, kernel: Kernel, livecore: Path, report: Report) -> None:
-        self.kernel, self.livecore, self.report = kernel, livecore, report
+    test: Selftest
+    limit_s: int
+    variables: str = ""
+    """Words VARIABLE=value for its environment."""
+
+
+class Selftests:
+    """The selftests on one kernel, booted in one way.
+
+    `group` is what they are run for: their names begin with it.
+    """
+
+    def __init__(
+        self, kernel: Kernel, livecore: Path, report: Report, variant: Variant = PLAIN,
+        group: str = "selftests",
+    ) -> None:
+        self.kernel, self.livecore, self.report, self.variant = kernel, livecore, report, variant
+        self.group = group
+        self.label = f"{kernel.name}+{variant.name}" if variant.name else kernel.name
         self.kind = "debug" if kernel.is_debug else "stock"
         self.programs = BUILD / "selftests"
         self.samples = BUILD / "samples"
-        self.results = BUILD / "results" / kernel.name
+        self.results = BUILD / ("results" if group == "selftests" else group) / self.label
         self.test_modules = Path()
         self.guests = 0
 
@@ -95,7 +122,7 @@ class Selftests:
         self.test_modules = module.build_for_tests(self.kernel)
         log = LOGS / "selftests-build.log"
         make = [
-            "make", "-s", "-C", str(_FOLDER), f"OUT={self.programs}",
+            "make", "-s", "-C", str(_FOLDER), f"-j{os.cpu_count()}", f"OUT={self.programs}",
             f"KSRC={self.kernel.source}",
         ]
         with cache.locked(BUILD / ".selftests.lock"):
@@ -107,14 +134,18 @@ class Selftests:
             )
 
     def run(self, pattern: str) -> None:
-        """Runs the tests whose names match, in as few guests as the list allows."""
+        """Runs the tests whose names match, in as few guests as the list allows.
+
+        In a variant all of them are those marked `short`.
+        """
         tests = [
             test
             for test in read_list()
             if test.kernel in ("", self.kind) and fnmatch.fnmatch(test.name, pattern)
+            if test.short or pattern != "*" or self.variant is PLAIN
+            if test.name not in self.variant.without
         ]
-        shutil.rmtree(self.results, ignore_errors=True)
-        self.results.mkdir(parents=True)
+        self.start()
         for test in tests:
             if test.prepare:
                 self._prepare(test)
@@ -124,6 +155,12 @@ class Selftests:
         for test in tests:
             if test.reboot:
                 self._boot([test])
+        self._judge_boot()
+
+    def start(self) -> None:
+        """Forgets the results of former runs."""
+        shutil.rmtree(self.results, ignore_errors=True)
+        self.results.mkdir(parents=True)
 
     def _prepare(self, test: Selftest) -> None:
         """Lets a test make what is the same on all kernels, once, and where it is fast."""
@@ -134,17 +171,33 @@ class Selftests:
 
     def _boot(self, tests: list[Selftest]) -> list[Selftest]:
         """Runs tests in one guest; returns those that it did not live to run."""
+        outcome = self.boot([Run(test, self.limit_s(test)) for test in tests])
+        finished = [test for test in tests if self.status(test) is not None]
+        for test in finished:
+            for point in self.judge(test, self.limit_s(test)):
+                self.report.add(
+                    self._name(f"{test.name}/{point.name}"), point.result, point.detail
+                )
+        if outcome.verdict is Verdict.OK:
+            return []
+        return self._after_loss(outcome, [test for test in tests if test not in finished])
+
+    def boot(self, runs: list[Run], time_s: float = math.inf) -> Outcome:
+        """Runs tests in one guest, which ends after `time_s` at the latest."""
         self.guests += 1
-        session = LOGS / f"selftests-{self.kernel.name}-{self.guests}"
+        session = LOGS / f"{self.group}-{self.label}-{self.guests}"
         plan = self.results / f"plan-{self.guests}"
-        limits = {test: self._limit(test) for test in tests}
         plan.write_text(
-            "".join(f"{test.name} {limits[test]} {self._program(test)}\n" for test in tests),
+            "".join(
+                f"{run.test.name} {run.limit_s} {self._program(run.test)} {run.variables}\n"
+                for run in runs
+            ),
             encoding="utf-8",
         )
         guest = Guest(
             self.kernel,
-            module=self.livecore if tests[0].module else None,
+            self.variant,
+            module=self.livecore if runs[0].test.module else None,
             environment={
                 "LIVECORE_KO": str(self.livecore),
                 "LIVECORE_TEST_MODULES": str(self.test_modules),
@@ -152,26 +205,36 @@ class Selftests:
                 "LIVECORE_OUT": str(self.programs),
                 "LIVECORE_SAMPLES": str(self.samples),
                 "RESULTS": str(self.results),
+                "SHOWS": " ".join(self.variant.shows),
+                "UNTIL": "" if math.isinf(time_s) else str(int(time_s)),
             },
         )
-        say(f"{self.kernel.name}: {len(tests)} selftests in a guest")
-        outcome = guest.run(
-            f"{LAB / 'guest/selftests'} {plan}", session, _BOOT_S + sum(limits.values())
+        say(f"{self.label}: {len(runs)} selftests in a guest")
+        return guest.run(
+            f"{LAB / 'guest/selftests'} {plan}", session,
+            min(_BOOT_S + sum(run.limit_s for run in runs), time_s + _GRACE_S),
         )
-        finished = [test for test in tests if self._status(test) is not None]
-        for test in finished:
-            self._judge(test)
-        if outcome.verdict is Verdict.OK:
-            return []
-        return self._after_loss(outcome, [test for test in tests if test not in finished])
+
+    def _judge_boot(self) -> None:
+        """Was it booted as the variant says?"""
+        if self.variant.cpu and kvm.works(self.kernel):
+            self.report.note(f"{self.label}: the CPU was the machine's own, and not the variant's")
+            return
+        for file, pattern in self.variant.shows.items():
+            copy = self.results / f"shows{file.replace('/', '-')}"
+            text = copy.read_text(encoding="utf-8") if copy.exists() else ""
+            shown = re.search(pattern, text, re.MULTILINE)
+            self.report.add(
+                self._name(f"boot/{Path(file).name}"),
+                Result.PASSED if shown else Result.FAILED,
+                "" if shown else f"{file} does not show {pattern}, but: {text.strip()[:200]}",
+            )
 
     def _after_loss(self, outcome: Outcome, pending: list[Selftest]) -> list[Selftest]:
         """Blames the test that was running, or the guest; returns what is still to run."""
         result = of_guest(outcome.verdict)
-        running = self.results / "running"
-        if pending and running.exists():
-            name = running.read_text(encoding="utf-8").strip()
-            running.unlink()
+        name = self.take_running()
+        if pending and name:
             self.report.add(self._name(name), result, str(outcome))
             return [test for test in pending if test.name != name]
         self.report.add(self._name("guest"), result, str(outcome))
@@ -179,49 +242,65 @@ class Selftests:
             self.report.add(self._name(test.name), Result.BROKEN, "its guest did not get there")
         return []
 
-    def _judge(self, test: Selftest) -> None:
-        text = self._file(test, "tap").read_text(encoding="utf-8", errors="replace")
-        for point in self._points(test, text):
+    def take_running(self) -> str:
+        """The test in which a guest was lost; nothing, if it was none."""
+        running = self.results / "running"
+        if not running.exists():
+            return ""
+        name = running.read_text(encoding="utf-8").strip()
+        running.unlink()
+        return name
+
+    def judge(self, test: Selftest, limit_s: int) -> Iterator[ktap.Point]:
+        """What came of a test that has ended."""
+        text = self.file(test, "tap").read_text(encoding="utf-8", errors="replace")
+        for point in self._points(test, text, limit_s):
             result = point.result
             if result is Result.SKIPPED and test.may_skip not in (self.kind, "any"):
                 result = Result.FAILED
             detail = f"skipped: {point.detail}" if point.result is Result.SKIPPED else point.detail
             if point.result is Result.FAILED:
                 detail = self._said(test, point) or detail
-            self.report.add(self._name(f"{test.name}/{point.name}"), result, detail)
+            yield ktap.Point(point.name, result, detail)
 
-    def _points(self, test: Selftest, text: str) -> Iterator[ktap.Point]:
-        status = self._status(test)
+    def _points(self, test: Selftest, text: str, limit_s: int) -> Iterator[ktap.Point]:
+        status = self.status(test)
         points = ktap.parse(text, self.kernel.source)
         yield from points
         failed = any(point.result is Result.FAILED for point in points)
-        if status == _TIMED_OUT_STATUS:
-            yield ktap.Point("end", Result.FAILED, f"not done within {self._limit(test)} s")
+        if status in _TIMED_OUT:
+            yield ktap.Point("end", Result.FAILED, f"not done within {limit_s} s")
         elif status not in (0, _SKIPPED_STATUS) and not failed:
             yield ktap.Point("end", Result.FAILED, f"exit status {status}")
 
     def _said(self, test: Selftest, point: ktap.Point) -> str:
         """What the harness said on stderr about a point: the file, the line and the values."""
         function = point.name.rpartition(".")[2]
-        said = self._file(test, "stderr").read_text(encoding="utf-8", errors="replace")
+        said = self.file(test, "stderr").read_text(encoding="utf-8", errors="replace")
         lines = [line.strip("# ") for line in said.splitlines() if f":{function}:" in line]
         return "; ".join(lines[:3])
 
-    def _limit(self, test: Selftest) -> int:
+    def limit_s(self, test: Selftest) -> int:
+        """How long a test may take on this kernel."""
         return test.timeout_s * (_DEBUG_FACTOR if self.kernel.is_debug else 1)
 
     def _program(self, test: Selftest) -> Path:
         script = _FOLDER / test.name
         return script if script.exists() else self.programs / test.name
 
-    def _status(self, test: Selftest) -> int | None:
+    def status(self, test: Selftest) -> int | None:
         """The test's exit status; None where its guest did not live to write it down."""
-        path = self._file(test, "status")
+        path = self.file(test, "status")
         text = path.read_text(encoding="ascii").strip() if path.exists() else ""
         return int(text) if text else None
 
-    def _file(self, test: Selftest, suffix: str) -> Path:
+    def was_cut(self, test: Selftest) -> bool:
+        """Was the test ended because the guest's time was over, and not its own?"""
+        return self.file(test, "cut").exists() and self.status(test) in _TIMED_OUT
+
+    def file(self, test: Selftest, suffix: str) -> Path:
+        """What a test has left: tap, stderr, seconds, status."""
         return self.results / f"{test.name}.{suffix}"
 
     def _name(self, test: str) -> str:
-        return f"selftests/{self.kernel.name}/{test}"
+        return f"{self.group}/{self.label}/{test}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Kernel trees that a Rust module can be built on: stock ones, and the debug kernel.
+"""Kernel trees that a Rust module can be built on: stock ones, and the debug kernels.
 
 Debian's header packages hold no Rust artefacts. They are built here from the matching source
 with the packaged configuration, and believed only when their exported names are the packaged
@@ -10,10 +10,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import cache, mirror
-from .kernels import DEBUG, Catalogue, Kernel
+from .kernels import Catalogue, DebugFlavour, Kernel
 from .mirror import StockPackages
 from .paths import LAB, LOGS
 from .progress import LabError, must, say
@@ -30,11 +31,11 @@ def find(name: str) -> Kernel | None:
     """The kernel of that name, its tree ready; None where the mirror has no such series."""
     mirror.refresh()
     catalogue = Catalogue.load()
-    if name == DEBUG:
+    if name in catalogue.debug:
         for series in catalogue.debug_series:
             packages = mirror.find_stock(series, "")
             if packages:
-                return _debug(packages)
+                return _debug(catalogue.debug[name], packages)
         return None
     packages = mirror.find_stock(*catalogue.split(name))
     return _stock(name, packages) if packages else None
@@ -63,18 +64,20 @@ def _stock(name: str, packages: StockPackages) -> Kernel:
     )
 
 
-def _debug(packages: StockPackages) -> Kernel:
+def _debug(flavour: DebugFlavour, packages: StockPackages) -> Kernel:
     source = _source(packages)
-    config = LAB / "debug.config"
+    config = "".join((LAB / name).read_text(encoding="utf-8") for name in flavour.config)
+    omitted = [word for pair in sorted(flavour.without.items()) for word in pair]
     path = cache.product(
-        DEBUG,
-        [packages.version, config.read_text(encoding="utf-8"), *DEBUG_TOOLCHAIN, rustc_version()],
+        flavour.name,
+        [packages.version, config, *omitted, *DEBUG_TOOLCHAIN, rustc_version()],
         5,
-        lambda path: _build_debug(path, source, config),
+        lambda path: _build_debug(path, flavour, source, config),
     )
     tree = path / "tree"
     return Kernel(
-        DEBUG, kernel_release(tree), path / "vmlinuz", None, tree, source, DEBUG_TOOLCHAIN
+        flavour.name, kernel_release(tree), path / "vmlinuz", None, tree,
+        path / "source" if flavour.without else source, DEBUG_TOOLCHAIN, flavour.arguments,
     )
 
 
@@ -159,31 +162,51 @@ def _verify(tree: Path, release: str, packaged_config: str) -> None:
     say(f"verified {release}: its configuration and {len(names)} Rust names are the packaged ones")
 
 
-def _build_debug(path: Path, source: Path, config: Path) -> None:
-    log = LOGS / "debug-kernel.log"
-    say("building the debug kernel (a quarter of an hour on two cores)")
+def _build_debug(path: Path, flavour: DebugFlavour, source: Path, config: str) -> None:
+    log = LOGS / f"{flavour.name}-kernel.log"
+    say(f"building the kernel {flavour.name} (a quarter of an hour on two cores)")
+    if flavour.without:
+        source = _copy_without(source, path / "source", flavour.without, log)
+    wanted = path / "wanted.config"
+    wanted.write_text(config, encoding="utf-8")
     tree = path / "tree"
     tree.mkdir()
     make = [
         "make", "-s", "-C", str(source), f"O={tree}", f"-j{os.cpu_count()}", *DEBUG_TOOLCHAIN,
         *REPRODUCIBLE,
     ]
-    must([*make, f"KCONFIG_ALLCONFIG={config}", "allnoconfig"], log, "allnoconfig failed")
+    must([*make, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig"], log, "allnoconfig failed")
     missing = _not_given(config, tree / ".config")
     if missing:
-        raise LabError(f"debug.config asks for what this kernel does not give: {missing}")
-    must([*make, "bzImage", "modules_prepare"], log, "the debug kernel does not build")
+        raise LabError(f"{flavour.name} asks for what this kernel does not give: {missing}")
+    must([*make, "bzImage", "modules_prepare"], log, f"the kernel {flavour.name} does not build")
     shutil.copy(tree / "vmlinux.symvers", tree / "Module.symvers")
     shutil.copy(tree / "arch/x86/boot/bzImage", path / "vmlinuz")
 
 
-def _not_given(wanted: Path, given: Path) -> list[str]:
+def _copy_without(source: Path, copy: Path, without: Mapping[str, str], log: Path) -> Path:
+    """A copy of a source tree without some lines; it shares the files that stay as they are."""
+    must(["cp", "-a", "--link", source, copy], log, "cannot copy the source")
+    for name, line in without.items():
+        lines = (copy / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        rest = [other for other in lines if other.strip() != line]
+        if len(rest) == len(lines):
+            raise LabError(f"{name} has no line {line}")
+        # A new file: the old one is the source's, too.
+        (copy / name).unlink()
+        (copy / name).write_text("".join(rest), encoding="utf-8")
+    return copy
+
+
+def _not_given(wanted: str, given: Path) -> list[str]:
     """The lines of one configuration that another does not fulfil."""
-    lines = re.findall(r"^CONFIG_.*", wanted.read_text(encoding="utf-8"), re.MULTILINE)
+    # Of those that name the same option, the last.
+    lines = dict(re.findall(r"^(CONFIG_\w+)=(.*)", wanted, re.MULTILINE))
     found = set(given.read_text(encoding="utf-8").splitlines())
     # What is off is not written as =n.
     found |= {f"{line.split()[1]}=n" for line in found if line.endswith(" is not set")}
-    return [line for line in lines if line not in found]
+    off = {f"{name}=n" for name in lines if not any(line.startswith(f"{name}=") for line in found)}
+    return [line for line in map("=".join, lines.items()) if line not in found | off]
 
 
 def kernel_release(tree: Path) -> str:
