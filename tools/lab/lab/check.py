@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import bench, cache, judges, kunit, lint, mirror, module, trees
+from . import bench, cache, guard, judges, kunit, lint, mirror, module, trees
 from .kernels import PLAIN, Catalogue, Kernel
 from .paths import BUILD
 from .progress import LabError, say
@@ -25,7 +25,7 @@ def run(pattern: str, names: list[str]) -> int:
 
 
 def _run(pattern: str, names: list[str]) -> int:
-    tests = [*(test.name for test in read_list()), *judges.names(), bench.NAME]
+    tests = [*(test.name for test in read_list()), *judges.names(), bench.NAME, guard.NAME]
     if not fnmatch.filter(tests, pattern):
         raise LabError(f"no test is called {pattern}; there are {' '.join(tests)}")
     mirror.refresh()
@@ -74,9 +74,13 @@ def _check_all(
 ) -> None:
     """Everything that there is for a kernel."""
     report.add(f"build/{kernel.name}", Result.PASSED)
-    if kernel.is_debug and kernel.has("KUNIT") and pattern == "*":
-        say(f"{kernel.name}: KUnit in a guest")
-        kunit.run(kernel, built, report)
+    if kernel.is_debug:
+        if kernel.has("KUNIT") and pattern == "*":
+            say(f"{kernel.name}: KUnit in a guest")
+            kunit.run(kernel, built, report)
+        if fnmatch.fnmatch(guard.NAME, pattern):
+            say(f"{kernel.name}: calls of sealed functions, each in a guest")
+            guard.run(kernel, report)
     selftests.run(pattern)
     if not kernel.is_debug:
         # What leaves cores for them, or needs programs of some size, takes too long there.
