@@ -2,6 +2,7 @@
 """What a kernel log must not hold."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _SPLAT = re.compile(
@@ -23,16 +24,32 @@ _HARMLESS = re.compile(r"Command line:|Kernel command line:|kmemleak: Kernel mem
 _OOM = re.compile(r"invoked oom-killer:")
 _OOM_END = re.compile(r"</TASK>")
 
+# KCSAN tells of all races, and most are the kernel's own. Ours have a function of ours in one of
+# the stacks, which are between the first line and a line of = signs.
+_RACE = re.compile(r"BUG: KCSAN:")
+_RACE_END = re.compile(r"={60}")
+_OURS = re.compile(r"\[livecore\]")
+
 # guest/selftests says so before each test.
 _TEST = re.compile(r"livecore-lab: test (\S+)")
 
 
 def find_splat(log: Path) -> str | None:
     """The first line of a kernel log that tells of a bug, and what ran at that time."""
+    return next((line for line, counts in _told(log) if counts), None)
+
+
+def count_foreign_races(log: Path) -> int:
+    """How many races KCSAN tells of that we have no part in."""
+    return sum(not counts for _, counts in _told(log))
+
+
+def _told(log: Path) -> Iterator[tuple[str, bool]]:
+    """The lines that tell of a bug, and whether they count against us."""
     if not log.exists():
-        return None
-    during = ""
-    out_of_memory = False
+        return
+    during = race = ""
+    ours = out_of_memory = False
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if match := _TEST.search(line):
@@ -40,7 +57,15 @@ def find_splat(log: Path) -> str | None:
                 out_of_memory = False
             if _OOM.search(line) or _OOM_END.search(line):
                 out_of_memory = bool(_OOM.search(line))
+            if _RACE.search(line):
+                race, ours = line.strip() + during, False
+                continue
+            ours = ours or bool(_OURS.search(line))
+            if race and _RACE_END.search(line):
+                yield race, ours
+                race = ""
             harmless = _HARMLESS.search(line) or (out_of_memory and "Call Trace" in line)
             if _SPLAT.search(line) and not harmless:
-                return line.strip() + during
-    return None
+                yield line.strip() + during, True
+    if race:
+        yield race, ours
