@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import bench, check, demo, lint, module, trees
+from . import bench, check, demo, lint, module, soak, trees
 from .guest import Guest, Verdict
 from .kernels import Catalogue
 from .paths import LOGS
@@ -51,6 +51,14 @@ def main(arguments: Sequence[str]) -> int:
     command.add_argument("--tests", default="*", help="only those whose names match")
     command.add_argument("--kernels", default="", help="only on these")
     command.set_defaults(run=_check)
+
+    command = commands.add_parser("soak", help="provoke races, faults and misuse, and count")
+    command.add_argument("--minutes", type=int, default=60)
+    command.add_argument("--tests", default="*", help="only those whose names match")
+    command.add_argument("--kernels", default="", help="only on these")
+    command.add_argument("--seed", default="", help="what the order of the tests comes from")
+    command.add_argument("--commit", default="", help="what the report says was soaked")
+    command.set_defaults(run=_soak)
 
     command = commands.add_parser("lint", help="run the gates of the sources and the module")
     command.add_argument("kernel", nargs="?", default="7.2")
@@ -127,6 +135,12 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     return check.run(options.tests, options.kernels.split())
+
+
+def _soak(options: argparse.Namespace) -> int:
+    return soak.run(
+        options.minutes, options.tests, options.kernels.split(), options.seed, options.commit
+    )
 
 
 def _lint(options: argparse.Namespace) -> int:

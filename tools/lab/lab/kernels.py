@@ -78,6 +78,7 @@ class Catalogue:
     debug_series: tuple[str, ...]
     debug: Mapping[str, DebugFlavour]
     short: tuple[str, ...]
+    soak: tuple[str, ...]
     variant: Mapping[str, Variant]
 
     @classmethod

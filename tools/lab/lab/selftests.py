@@ -9,6 +9,7 @@ tools/testing/selftests/tests has a line for each test: its name, then any of
     module=no            that guest does not load the module
     prepare              it is called with --prepare outside of the guest first
     short                also on the other images and boots (`short` in kernels.toml)
+    soak                 `make soak` repeats it: it counts its rounds by lib/tally.h
 """
 
 import fnmatch
@@ -52,6 +53,7 @@ class Selftest:
     module: bool = True
     prepare: bool = False
     short: bool = False
+    soak: bool = False
 
 
 def read_list(path: Path = _FOLDER / "tests") -> list[Selftest]:
@@ -80,6 +82,8 @@ def _parse(words: list[str]) -> Selftest:
                 test = replace(test, prepare=True)
             case ("short", "", ""):
                 test = replace(test, short=True)
+            case ("soak", "", ""):
+                test = replace(test, soak=True)
             case ("module", _, "no"):
                 test = replace(test, module=False, reboot=True)
             case _:
