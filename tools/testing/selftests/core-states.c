@@ -18,7 +18,7 @@
 /* Far above what an end takes emulated, far below the 30 s of the watchdog's default. */
 enum { DEATH_SECONDS = 20 };
 
-enum state { HOLDING, HELD_STATE, SNAPSHOT, RELEASED };
+enum dump_state { HOLDING, HELD_STATE, SNAPSHOT, RELEASED };
 
 /* Instead of an errno: there is nobody who could read. */
 enum { NOBODY = -1 };
@@ -46,7 +46,7 @@ struct dump {
 	int command;
 	int event;
 	struct reader_page *page;
-	enum state state;
+	enum dump_state state;
 };
 
 static struct target_page *handler_page;
@@ -196,7 +196,7 @@ static bool is_listed(pid_t pid)
 }
 
 /* A dump in @state of a target that was started with @argument. */
-static void dump_start(struct dump *d, enum state state, const char *argument,
+static void dump_start(struct dump *d, enum dump_state state, const char *argument,
 		       struct livecore_config config)
 {
 	static const char * const names[] = { "holding", "held", "snapshot", "released" };
@@ -419,7 +419,7 @@ static void expect_error(struct __test_metadata *_metadata, struct dump *d, int 
 	EXPECT_EQ(error, d->page->read);
 }
 
-static void run_cell(struct __test_metadata *_metadata, enum state state, const char *argument,
+static void run_cell(struct __test_metadata *_metadata, enum dump_state state, const char *argument,
 		     const struct livecore_config *config, void (*happen)(struct dump *d),
 		     int error, enum fate fate)
 {
@@ -458,10 +458,14 @@ static void run_cell(struct __test_metadata *_metadata, enum state state, const 
 
 /* The test <event>_while_<state>, of a target with handlers ("h") or without. */
 #define CELL(event, state, argument, config, happen, error, fate)	\
-	CORE_TEST(event##_while_##state)				\
+	static void event##_in_##state(struct __test_metadata *_metadata) \
 	{								\
 		run_cell(_metadata, CELL_STATE_##state, argument,	\
 			 &(config), happen, error, fate);		\
+	}								\
+	CORE_TEST(event##_while_##state)				\
+	{								\
+		event##_in_##state(_metadata);				\
 	}
 
 CELL(closed, held, "", as_it_is, close_it, NOBODY, RUNS)

@@ -19,6 +19,6 @@ unsigned long rounds(unsigned long n)
 
 void tally(const char *what, unsigned long count)
 {
-	printf("# tally: %s: %lu\n", what, count);
+	printf("# %s: %s: %lu\n", __func__, what, count);
 	fflush(stdout);
 }
