@@ -199,13 +199,31 @@ const char *fingerprint(pid_t pid)
 	return fingerprint_now(pid);
 }
 
+/* Nobody is where livecore holds threads, nor about to leave that place. */
+static bool all_have_left(pid_t pid)
+{
+	static pid_t tid[MAX_THREADS];
+	size_t n = thread_list(pid, tid, MAX_THREADS);
+
+	for (size_t i = 0; i < n && i < MAX_THREADS; i++)
+		/* TASK_IDLE, which no system call sleeps in. */
+		if (thread_state(pid, tid[i]) == 'I')
+			return false;
+	return true;
+}
+
 size_t fingerprint_changes(pid_t pid, const char *before)
 {
-	char *old_text = CHECK_POINTER(strdup(before));
-	char *new_text = CHECK_POINTER(strdup(fingerprint_now(pid)));
-	char *old_rest = old_text, *new_rest = new_text;
+	char *old_text, *new_text, *old_rest, *new_rest;
 	size_t changes = 0;
 
+	/* A thread that was let go may take its time to get a CPU. */
+	if (!EVENTUALLY(all_have_left(pid)))
+		FAIL("a thread of %d is still held", pid);
+	old_text = CHECK_POINTER(strdup(before));
+	new_text = CHECK_POINTER(strdup(fingerprint_now(pid)));
+	old_rest = old_text;
+	new_rest = new_text;
 	while (old_rest || new_rest) {
 		char *old_line = strsep(&old_rest, "\n");
 		char *new_line = strsep(&new_rest, "\n");
