@@ -19,7 +19,7 @@ NAME = "sealed-calls"
 
 _TIMEOUT_S = 400.0
 _PARAMETER = "/sys/module/livecore_sealed/parameters/call"
-_OPEN = "jiffies_to_msecs"
+_OPEN = "jiffies_to_clock_t"
 _ALIVE = "a function that is not sealed was called"
 
 

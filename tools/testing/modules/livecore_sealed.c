@@ -4,10 +4,11 @@
  *
  *	echo NAME >/sys/module/livecore_sealed/parameters/call
  *
- * jiffies_to_msecs is exported, so this is fine. The others are sealed, and a
+ * jiffies_to_clock_t is exported, so this is fine. The others are sealed, and a
  * kernel that checks such calls does not survive it, while most machines do
  * not notice. tools/lab/lab/guard.py proves so that the debug kernel checks.
  */
+#include <linux/jiffies.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -34,11 +35,11 @@ static unsigned long resolve(const char *name)
 	return (unsigned long)probe.addr - ENDBR_SIZE;
 }
 
-static int call_jiffies_to_msecs(unsigned long address)
+static int call_jiffies_to_clock_t(unsigned long address)
 {
-	typeof(jiffies_to_msecs) *function = (void *)address;
+	typeof(jiffies_to_clock_t) *function = (void *)address;
 
-	return function(HZ) == MSEC_PER_SEC ? 0 : -EPROTO;
+	return function(HZ) == USER_HZ ? 0 : -EPROTO;
 }
 
 static int call_mm_alloc(unsigned long address)
@@ -79,7 +80,7 @@ static const struct {
 	const char *name;
 	int (*call)(unsigned long address);
 } calls[] = {
-	CALL(jiffies_to_msecs),
+	CALL(jiffies_to_clock_t),
 	CALL(mm_alloc),
 	CALL(task_work_add),
 	CALL(task_work_cancel),
