@@ -136,11 +136,17 @@ char *livecore_proc_root(struct file *file, struct task_struct *task, char *buff
  * What stat and fstat show of the entry. Of blocks it has those of its first
  * page: archivers take a file without any for one hole, and tools look for
  * holes in one that has less than its size.
+ *
+ * procfs has never said how large its files may be, so that 2 GiB are the end of
+ * them for sendfile(), and for it alone: do_sendfile(). They are not, from the
+ * first time that one is larger.
  */
 void livecore_file_set_size(struct file *file, loff_t size)
 {
 	struct inode *inode = file_inode(file);
 
 	i_size_write(inode, size);
+	if (size > READ_ONCE(inode->i_sb->s_maxbytes))
+		WRITE_ONCE(inode->i_sb->s_maxbytes, MAX_LFS_FILESIZE);
 	inode->i_blocks = min_t(loff_t, size, PAGE_SIZE) >> 9;
 }
