@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -108,21 +107,6 @@ FIXTURE_VARIANT_ADD(exec, setuid_with_threads)
 	.threads = 2,
 };
 
-static void copy_self(const char *to, mode_t mode)
-{
-	int in = CHECK(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-	int out = CHECK(open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700));
-	struct stat st;
-
-	CHECK(fstat(in, &st));
-	while (sendfile(out, in, NULL, st.st_size) > 0)
-		;
-	/* Last of all: writing takes the set-uid bit away. */
-	CHECK(fchmod(out, mode));
-	close(in);
-	close(out);
-}
-
 FIXTURE_SETUP(exec)
 {
 	strcpy(self->directory, "/tmp/livecore-XXXXXX");
@@ -131,7 +115,7 @@ FIXTURE_SETUP(exec)
 	/* Our own, for /tmp may be mounted nosuid. */
 	CHECK(mount("tmpfs", self->directory, "tmpfs", 0, "mode=755"));
 	snprintf(self->program, sizeof(self->program), "%s/program", self->directory);
-	copy_self(self->program, variant->mode);
+	target_copy_program(self->program, 0, variant->mode);
 	sysctl_prepare(&self->sysctls);
 	sysctl_set("livecore_enable", 2);
 }

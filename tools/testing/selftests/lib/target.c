@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -42,6 +44,22 @@ void target_start_known(struct target *target, enum target_class class, const ch
 	slash = CHECK_POINTER(strrchr(path, '/'));
 	strcpy(slash, class == TARGET_32 ? "/known-32" : "/known-64");
 	target_start_program(target, path, "known_states", argument);
+}
+
+void target_copy_program(const char *path, uid_t owner, mode_t mode)
+{
+	int in = CHECK(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+	int out = CHECK(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700));
+	struct stat st;
+
+	CHECK(fstat(in, &st));
+	while (sendfile(out, in, NULL, st.st_size) > 0)
+		;
+	/* Last of all, in this order: both of the former take the set-uid bit away. */
+	CHECK(fchown(out, owner, owner));
+	CHECK(fchmod(out, mode));
+	close(in);
+	close(out);
 }
 
 void target_start_program(struct target *target, const char *program, const char *name,

@@ -55,6 +55,9 @@ void target_start(struct target *target, const char *name, const char *argument)
 void target_start_program(struct target *target, const char *program, const char *name,
 			  const char *argument);
 
+/* Copies the test's own program to @path, which may be set-uid: @owner is whose it is. */
+void target_copy_program(const char *path, uid_t owner, mode_t mode);
+
 enum target_class { TARGET_64, TARGET_32 };
 
 /* Starts what known-states.c is, as a program of that class. */

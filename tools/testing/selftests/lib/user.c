@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 
 #include "check.h"
-#include "image.h"
 #include "user.h"
 
 static void set_caps(uint64_t caps)
@@ -74,12 +73,17 @@ void become_b(void)
 	become_dumpable(USER_B);
 }
 
-void become_a_with_ptrace(void)
+void become_with_caps(uid_t uid, uint64_t caps)
 {
 	CHECK(prctl(PR_SET_KEEPCAPS, 1));
-	become_dumpable(USER_A);
-	set_caps(UINT64_C(1) << CAP_SYS_PTRACE);
+	become_dumpable(uid);
+	set_caps(caps);
 	CHECK(prctl(PR_SET_DUMPABLE, 1));
+}
+
+void become_a_with_ptrace(void)
+{
+	become_with_caps(USER_A, UINT64_C(1) << CAP_SYS_PTRACE);
 }
 
 void become_a_as_root_of_userns(void)
@@ -114,18 +118,28 @@ int open_outcome_of(become_t become, pid_t pid, const char *name)
 	return open_outcome(become, path);
 }
 
-int core_open_as(uid_t uid, pid_t pid)
+int open_as(uid_t uid, pid_t pid, const char *name)
 {
 	gid_t group[1] = { uid };
+	char path[64];
 	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
 
 	/* The saved ids are the way back. */
 	CHECK(setgroups(1, group));
 	CHECK(setresgid(uid, uid, 0));
 	CHECK(setresuid(uid, uid, 0));
-	fd = core_open(pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
 	CHECK(setresuid(0, 0, 0));
 	CHECK(setresgid(0, 0, 0));
 	CHECK(setgroups(0, NULL));
 	return fd;
+}
+
+int core_open_as(uid_t uid, pid_t pid)
+{
+	return open_as(uid, pid, "core");
 }

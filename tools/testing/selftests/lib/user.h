@@ -6,6 +6,7 @@
 #define LIVECORE_USER_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Two users without any privilege. */
@@ -23,6 +24,7 @@ void become_root_without_caps(void);
 void become_a(void);
 void become_b(void);
 void become_a_with_ptrace(void);	/* USER_A with CAP_SYS_PTRACE and no other */
+void become_with_caps(uid_t uid, uint64_t caps);	/* these, each its bit, and no other */
 void become_a_as_root_of_userns(void);	/* all capabilities, but only there */
 
 /* Opens @path read-only in a child that has become somebody: 0, or the errno. */
@@ -36,6 +38,9 @@ int open_outcome_of(become_t become, pid_t pid, const char *name);
  * calling process, which is root before and after, or a negative errno.
  */
 int core_open_as(uid_t uid, pid_t pid);
+
+/* The same of /proc/@pid/@name. */
+int open_as(uid_t uid, pid_t pid, const char *name);
 
 /* Makes the calling process one of user @uid that others may dump. */
 void become_dumpable(uid_t uid);
