@@ -113,7 +113,6 @@ def _build_stock(path: Path, packages: StockPackages, source: Path) -> None:
         shutil.move(boot, modules / "vmlinuz")
     if not (image / "lib").exists():
         (image / "lib").symlink_to("usr/lib")
-    must(["depmod", "-b", image, packages.release], log, "depmod failed")
 
     headers = image / "usr/src" / packages.headers
     config = (headers / ".config").read_text(encoding="utf-8")
@@ -133,6 +132,32 @@ def _build_stock(path: Path, packages: StockPackages, source: Path) -> None:
     must([*make, "modules_prepare"], log, f"the artefacts of {packages.release} do not build")
     shutil.copy(headers / "Module.symvers", tree)
     _verify(tree, packages.release, config)
+    if "# CONFIG_NET_9P is not set" in config.splitlines():
+        _add_9p(path, source, tree, modules / "updates", log)
+    must(["depmod", "-b", image, packages.release], log, "depmod failed")
+
+
+def _add_9p(path: Path, source: Path, tree: Path, into: Path, log: Path) -> None:
+    """Builds the modules that a guest mounts its root with, for an image that has none: -cloud."""
+    into.mkdir()
+    symbols = ""
+    for folder, options in (
+        ("net/9p", ("CONFIG_NET_9P=m", "CONFIG_NET_9P_VIRTIO=m")),
+        ("fs/9p", ("CONFIG_9P_FS=m",)),
+    ):
+        output = path / folder
+        output.mkdir(parents=True)
+        must(
+            [
+                "make", "-s", "-C", tree, f"M={source / folder}", f"MO={output}",
+                f"-j{os.cpu_count()}", *STOCK_TOOLCHAIN, *options,
+                f"KBUILD_EXTRA_SYMBOLS={symbols}", "modules",
+            ],
+            log, f"{folder} does not build",
+        )
+        symbols = f"{output / 'Module.symvers'}"
+        for module in output.glob("*.ko"):
+            shutil.copy(module, into)
 
 
 def _verify(tree: Path, release: str, packaged_config: str) -> None:
