@@ -91,7 +91,7 @@ static void account(struct region_account *accounts, enum region region, void *b
 
 static void make_anonymous(struct region_account *accounts)
 {
-	unsigned char *bytes = CHECK_POINTER(malloc(SIZE));
+	unsigned char *bytes = CHECK_POINTER(malloc(SIZE)), *around;
 
 	fill(bytes, SIZE, 1);
 	account(accounts, REGION_HEAP, bytes, SIZE);
@@ -124,8 +124,11 @@ static void make_anonymous(struct region_account *accounts)
 	accounts[REGION_UNTOUCHED].address = (uintptr_t)bytes;
 	accounts[REGION_UNTOUCHED].size = SIZE;
 
-	bytes = map(2 * HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	bytes = (unsigned char *)(((uintptr_t)bytes + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
+	around = map(3 * HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	bytes = (unsigned char *)(((uintptr_t)around + HUGE) & ~(uintptr_t)(HUGE - 1));
+	/* A mapping of its own, also where the next line does nothing. */
+	CHECK(mprotect(around, bytes - around, PROT_NONE));
+	CHECK(mprotect(bytes + HUGE, around + 2 * HUGE - bytes, PROT_NONE));
 	/* Refused by kernels without huge pages: then they are small ones. */
 	madvise(bytes, HUGE, MADV_HUGEPAGE);
 	fill(bytes, HUGE, 7);
