@@ -277,6 +277,7 @@ bool livecore_signal_is_from_outside(const struct kernel_siginfo *info,
 /*
  * Is a signal pending for current that will end the process? One that was
  * sent before anybody watched: task works run before signals are delivered.
+ * If any signal is pending, who sent it is done with it when this returns.
  */
 bool livecore_fatal_signal_queued(void)
 {

@@ -212,17 +212,18 @@ impl AtBoundary for Thread {
             }
             return;
         }
+        // Works run before signals are delivered. One that came before anybody watched is found
+        // here. Whoever has sent one since tells of it before he gives up siglock, which this
+        // takes: a hold that the signal ends has ended before the thread is counted.
+        if task::fatal_signal_queued() {
+            self.hold.end_hold(EndReason::Signal);
+        }
         if !self.hold.holds() {
             // Somebody may be reading its registers still.
             drop(self.captured.lock());
             return;
         }
         if self.arrive().is_err() {
-            return;
-        }
-        // One that came before anybody watched: works run before signals are delivered.
-        if task::fatal_signal_queued() {
-            self.hold.end_hold(EndReason::Signal);
             return;
         }
         if self.hold.park() == Parked::Killed {
