@@ -30,6 +30,11 @@ _RACE = re.compile(r"BUG: KCSAN:")
 _RACE_END = re.compile(r"={60}")
 _OURS = re.compile(r"\[livecore\]")
 
+# lib/oom.c says so, where a test wants a memory cgroup to kill somebody.
+_KILLS = re.compile(r"livecore-lab: a cgroup runs out of memory")
+_KILLS_END = re.compile(r"livecore-lab: nobody else is killed")
+_KILLED = "Memory cgroup out of memory"
+
 # guest/selftests says so before each test.
 _TEST = re.compile(r"livecore-lab: test (\S+)")
 
@@ -49,12 +54,14 @@ def _told(log: Path) -> Iterator[tuple[str, bool]]:
     if not log.exists():
         return
     during = race = ""
-    ours = out_of_memory = False
+    ours = out_of_memory = kills = False
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if match := _TEST.search(line):
                 during = f" (during {match.group(1)})"
-                out_of_memory = False
+                out_of_memory = kills = False
+            if _KILLS.search(line) or _KILLS_END.search(line):
+                kills = bool(_KILLS.search(line))
             if _OOM.search(line) or _OOM_END.search(line):
                 out_of_memory = bool(_OOM.search(line))
             if _RACE.search(line):
@@ -64,7 +71,11 @@ def _told(log: Path) -> Iterator[tuple[str, bool]]:
             if race and _RACE_END.search(line):
                 yield race, ours
                 race = ""
-            harmless = _HARMLESS.search(line) or (out_of_memory and "Call Trace" in line)
+            harmless = (
+                _HARMLESS.search(line)
+                or (out_of_memory and "Call Trace" in line)
+                or (kills and _KILLED in line)
+            )
             if _SPLAT.search(line) and not harmless:
                 yield line.strip() + during, True
     if race:

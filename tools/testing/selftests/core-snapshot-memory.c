@@ -4,14 +4,12 @@
  * that the process is killed for it.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "cgroup.h"
 #include "fixture.h"
 #include "live.h"
+#include "oom.h"
 
 enum { SIZE = 32 << 20 };
 
@@ -133,59 +131,6 @@ TEST_F_TIMEOUT(limited, is_dropped_when_nobody_reads_of_the_dead, CORE_TEST_SECO
 	close(fd);
 }
 
-static void write_text(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
-}
-
-/* How likely each process is to be killed for want of memory. */
-static int set_likelihood(pid_t pid, int adj)
-{
-	char text[16], path[64];
-	int former = 0, fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	/* It may be gone, now or below. */
-	if (fd < 0)
-		return 0;
-	if (pread(fd, text, sizeof(text), 0) > 0)
-		former = atoi(text);
-	snprintf(text, sizeof(text), "%d", adj);
-	if (pwrite(fd, text, strlen(text), 0) < 0)
-		errno = 0;
-	close(fd);
-	return former;
-}
-
-enum { PROCESSES = 4096, NEVER = -1000, FIRST = 1000 };
-
-static struct likelihood {
-	pid_t pid;
-	int former;
-} likelihood[PROCESSES];
-
-static size_t spare_everybody(void)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	size_t count = 0;
-
-	while ((entry = readdir(proc)) && count < PROCESSES) {
-		pid_t pid = atoi(entry->d_name);
-
-		if (pid > 0)
-			likelihood[count++] = (struct likelihood){
-				pid, set_likelihood(pid, NEVER)
-			};
-	}
-	closedir(proc);
-	return count;
-}
-
 /*
  * The system is out of memory, as the key that says so has it: snapshots go
  * first. The one that the kernel kills is there for that.
@@ -193,7 +138,6 @@ static size_t spare_everybody(void)
 CORE_TEST(is_dropped_for_the_system)
 {
 	struct target t, victim;
-	size_t spared;
 	char byte;
 	int fd;
 
@@ -203,13 +147,12 @@ CORE_TEST(is_dropped_for_the_system)
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
-	spared = spare_everybody();
+	oom_spare_everybody();
 	target_start(&victim, "writer", NULL);
-	set_likelihood(victim.pid, FIRST);
-	write_text("/proc/sysrq-trigger", "f");
+	oom_prefer(victim.pid);
+	oom_of_the_system();
 	EXPECT_LE(0, target_dies_within(&victim, EVENT_SECONDS));
-	for (size_t i = 0; i < spared; i++)
-		set_likelihood(likelihood[i].pid, likelihood[i].former);
+	oom_restore();
 	EXPECT_EQ(LIVECORE_STATE_ENDED, live_info_of(fd).state);
 	EXPECT_EQ(ENOMEM, live_info_of(fd).error);
 	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
