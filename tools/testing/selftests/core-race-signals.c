@@ -1,0 +1,1097 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Signals of every kind to a process that is dumped, and to who dumps: which of
+ * them end a hold is what kernel.livecore_abort says; and whether they do or
+ * not, each is delivered as often as it was sent, when the process may run.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "fixture.h"
+#include "live.h"
+#include "race.h"
+#include "tally.h"
+
+/* Those of libc come first. */
+#define REALTIME	(SIGRTMIN + 3)
+
+enum {
+	QUEUED		= 3,	/* of a realtime signal, at a time */
+	STORM		= 150,	/* of each kind */
+	DEATH_SECONDS	= 15,
+};
+
+/* target_page.value[]: how many of a signal were delivered, by its number; and */
+enum {
+	ARM = 48,		/* the signal of a timer, and after how many milliseconds */
+	ARM_MS,
+	CHILD,
+	PIPE,			/* whose other end is full */
+	ASYNC,			/* a pipe that tells of what is written to it */
+	LAST,			/* number of a queued signal, and those after it */
+	WRONG = LAST + 3,	/* how many came out of order */
+};
+
+static const int signals[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGALRM, SIGTERM, SIGCHLD, SIGCONT, SIGTSTP, SIGWINCH,
+	SIGIO, 0,	/* REALTIME, which is no constant */
+};
+
+static int signal_number(size_t index)
+{
+	return signals[index] ? signals[index] : REALTIME;
+}
+
+static sigset_t all_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signal_number(i));
+	return set;
+}
+
+/* The target's side. */
+
+static struct target_page *our_page;
+
+static void was_delivered(int signal)
+{
+	__atomic_add_fetch(&our_page->value[signal], 1, __ATOMIC_SEQ_CST);
+}
+
+static void *wait_for_signals(void *argument)
+{
+	struct target_slot *slot = argument;
+	sigset_t set = all_signals();
+	int signal;
+
+	STORE(slot->tid, gettid());
+	for (;;)
+		if ((signal = sigwaitinfo(&set, NULL)) > 0)
+			was_delivered(signal);
+	return NULL;
+}
+
+static void *read_signals(void *argument)
+{
+	struct target_slot *slot = argument;
+	struct signalfd_siginfo info;
+	sigset_t set = all_signals();
+	int fd = CHECK(signalfd(-1, &set, SFD_CLOEXEC));
+
+	STORE(slot->tid, gettid());
+	for (;;)
+		if (read(fd, &info, sizeof(info)) == sizeof(info))
+			was_delivered(info.ssi_signo);
+	return NULL;
+}
+
+static void arm_timer(void)
+{
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = LOAD(our_page->value[ARM]),
+	};
+	uint64_t ms = LOAD(our_page->value[ARM_MS]);
+	struct itimerspec once = {
+		.it_value = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 },
+	};
+	static timer_t timer;
+	static bool exists;
+
+	if (exists)
+		CHECK(timer_delete(timer));
+	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+	exists = true;
+	CHECK(timer_settime(timer, 0, &once, NULL));
+}
+
+static void collect(void)
+{
+	struct timespec none = {};
+	sigset_t set = all_signals();
+	int signal;
+
+	while ((signal = sigtimedwait(&set, NULL, &none)) > 0)
+		was_delivered(signal);
+}
+
+static void start_thread(struct target_self *self, int nr, void *(*function)(void *))
+{
+	struct target_slot *slot = target_slot(self);
+
+	slot->nr = nr;
+	target_thread(slot, function);
+}
+
+enum disposition {
+	DEFAULT		= 'd',
+	HANDLED		= 'h',
+	IGNORED		= 'i',
+	BLOCKED		= 'b',
+	WAITED_FOR	= 'w',
+	READ		= 'r',	/* from a signalfd */
+};
+
+static void dispose(enum disposition how)
+{
+	struct sigaction action = {
+		.sa_handler = how == HANDLED ? was_delivered : SIG_IGN,
+		.sa_flags = SA_RESTART,
+	};
+	sigset_t set = all_signals();
+
+	if (how == HANDLED || how == IGNORED)
+		for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+			CHECK(sigaction(signal_number(i), &action, NULL));
+	if (how == BLOCKED || how == WAITED_FOR || how == READ)
+		CHECK(sigprocmask(SIG_BLOCK, &set, NULL));
+}
+
+/* The argument is a disposition. */
+TARGET(taker)
+{
+	struct rlimit none = {};
+	char command;
+
+	CHECK(setrlimit(RLIMIT_CORE, &none));
+	our_page = self->page;
+	dispose(*self->argument);
+	target_spinners(self, 1);
+	if (*self->argument == WAITED_FOR)
+		start_thread(self, SYS_rt_sigtimedwait, wait_for_signals);
+	if (*self->argument == READ)
+		start_thread(self, SYS_read, read_signals);
+	target_event(self, 'R');
+	while ((command = target_command(self))) {
+		if (command == 't')
+			arm_timer();
+		if (command == 'c')
+			collect();
+		target_event(self, command);
+	}
+	return 0;
+}
+
+/* The test's side. */
+
+enum sender { BY_PROCESS, BY_THREAD, BY_QUEUE, BY_ITS_TIMER, SENDERS };
+
+static uint64_t delivered(struct target *t, int signal)
+{
+	return LOAD(t->page->value[signal]);
+}
+
+static void send_signal(struct target *t, enum disposition how, enum sender sender, int signal)
+{
+	/* Who takes it. */
+	unsigned int slot = how == BLOCKED ? 0 : t->page->nr_slots - 1;
+	union sigval value = { .sival_int = 0 };
+
+	switch (sender) {
+	case BY_PROCESS:
+		CHECK(kill(t->pid, signal));
+		break;
+	case BY_THREAD:
+		CHECK(tgkill(t->pid, t->page->slot[slot].tid, signal));
+		break;
+	default:
+		CHECK(sigqueue(t->pid, signal, value));
+	}
+}
+
+static bool is_ignored(enum disposition how, int signal)
+{
+	return how == IGNORED ||
+	       (how == DEFAULT && (signal == SIGCHLD || signal == SIGCONT || signal == SIGWINCH));
+}
+
+/* Do we know of one that it was taken, or that nothing has happened? */
+static bool is_cell(enum disposition how, int signal, enum sender sender)
+{
+	/* The others end or stop it. */
+	if (how == DEFAULT && !is_ignored(how, signal))
+		return false;
+	/* What is ignored leaves no trace by which to know that it came. */
+	return sender != BY_ITS_TIMER || !is_ignored(how, signal);
+}
+
+/* Documentation/user/sysctl.rst, for a signal that does not end the process. */
+static bool ends_hold(enum disposition how, int signal, enum sender sender, unsigned int policy)
+{
+	if (policy == LIVECORE_ABORT_ANY)
+		return !is_ignored(how, signal);
+	if (policy == LIVECORE_ABORT_FATAL || sender == BY_ITS_TIMER)
+		return false;
+	switch (signal) {
+	case SIGCONT:
+		return true;
+	case SIGHUP:
+	case SIGINT:
+	case SIGQUIT:
+	case SIGTERM:
+	case SIGSTOP:
+	case SIGTSTP:
+		return !is_ignored(how, signal);
+	default:
+		return false;
+	}
+}
+
+static unsigned int state_of(int fd)
+{
+	return live_info_of(fd).state;
+}
+
+static int dump_with(struct target *t, unsigned int policy)
+{
+	struct livecore_config config = {
+		.size = sizeof(config),
+		.set = LIVECORE_SET_ABORT | LIVECORE_SET_CONTENTS,
+		.contents = LIVECORE_CONTENTS_REGISTERS,
+		.abort = policy,
+	};
+
+	return live_dump(t->pid, &config);
+}
+
+static bool is_pending(pid_t pid, int signal)
+{
+	char *status = proc_text_of(pid, "status"), *line = strstr(status, "\nShdPnd:");
+	bool pending = line && strtoull(line + 8, NULL, 16) >> (signal - 1) & 1;
+
+	free(status);
+	return pending;
+}
+
+/* The timer has gone off: its signal is pending, or has brought its taker to the boundary. */
+static bool has_come(struct target *t, int fd, int signal)
+{
+	struct target_slot *last = &t->page->slot[t->page->nr_slots - 1];
+
+	return state_of(fd) == LIVECORE_STATE_ENDED || is_pending(t->pid, signal) ||
+	       (last->nr != SPINS && thread_is_parked(t->pid, last->tid));
+}
+
+/* Opens a dump before the timer goes off: on a slow machine that may take some tries. */
+static int dump_before_timer(struct target *t, int signal, unsigned int policy)
+{
+	STORE(t->page->value[ARM], signal);
+	for (uint64_t ms = 20;; ms *= 2) {
+		uint64_t before = delivered(t, signal);
+		int fd;
+
+		STORE(t->page->value[ARM_MS], ms);
+		target_do(t, 't');
+		fd = dump_with(t, policy);
+		if (fd >= 0 && delivered(t, signal) == before && !has_come(t, fd, signal))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+		/* Of those that take what is pending when they are told to. */
+		if (*t->page->slot[0].value == BLOCKED)
+			target_do(t, 'c');
+		if (ms > 1000 * DEATH_SECONDS ||
+		    !EVENTUALLY(delivered(t, signal) != before))
+			FAIL("signal %d: no dump before the timer", signal);
+	}
+}
+
+static void expect_cell(struct __test_metadata *_metadata, struct target *t,
+			enum disposition how, int signal, enum sender sender,
+			unsigned int policy)
+{
+	unsigned int n = signal == REALTIME && sender != BY_ITS_TIMER ? QUEUED : 1;
+	bool ends = ends_hold(how, signal, sender, policy);
+	uint64_t before;
+	char byte;
+	int fd;
+
+	if (sender == BY_ITS_TIMER) {
+		fd = dump_before_timer(t, signal, policy);
+		before = delivered(t, signal);
+		EXPECT_TRUE(EVENTUALLY(has_come(t, fd, signal)));
+	} else {
+		fd = dump_with(t, policy);
+		ASSERT_LE(0, fd);
+		before = delivered(t, signal);
+		for (unsigned int i = 0; i < n; i++)
+			send_signal(t, how, sender, signal);
+	}
+	EXPECT_EQ(ends ? LIVECORE_STATE_ENDED : LIVECORE_STATE_HELD, state_of(fd))
+		TH_LOG("%c, signal %d, sender %d, policy %u", how, signal, sender, policy);
+	if (ends) {
+		EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
+		EXPECT_EQ(ECANCELED, errno);
+	} else {
+		EXPECT_EQ(1, pread(fd, &byte, 1, 0));
+		EXPECT_EQ(before, delivered(t, signal));
+	}
+	EXPECT_EQ(0, close(fd));
+	if (how == BLOCKED)
+		target_do(t, 'c');
+	if (is_ignored(how, signal))
+		n = 0;
+	EXPECT_TRUE(EVENTUALLY(delivered(t, signal) == before + n))
+		TH_LOG("%c, signal %d, sender %d, policy %u: %ju instead of %u", how, signal,
+		       sender, policy, (uintmax_t)(delivered(t, signal) - before), n);
+	EXPECT_TRUE(race_nobody_parked(t->pid));
+}
+
+FIXTURE(policy)
+{
+	struct sysctl_values sysctls;
+};
+
+FIXTURE_VARIANT(policy)
+{
+	enum disposition how;
+};
+
+FIXTURE_VARIANT_ADD(policy, by_default)
+{
+	.how = DEFAULT,
+};
+
+FIXTURE_VARIANT_ADD(policy, handled)
+{
+	.how = HANDLED,
+};
+
+FIXTURE_VARIANT_ADD(policy, ignored)
+{
+	.how = IGNORED,
+};
+
+FIXTURE_VARIANT_ADD(policy, blocked)
+{
+	.how = BLOCKED,
+};
+
+FIXTURE_VARIANT_ADD(policy, waited_for)
+{
+	.how = WAITED_FOR,
+};
+
+FIXTURE_VARIANT_ADD(policy, read_from_signalfd)
+{
+	.how = READ,
+};
+
+FIXTURE_SETUP(policy)
+{
+	sysctl_prepare(&self->sysctls);
+}
+
+FIXTURE_TEARDOWN_PARENT(policy)
+{
+	sysctl_restore(&self->sysctls);
+}
+
+TEST_F_TIMEOUT(policy, is_kept, CORE_TEST_SECONDS)
+{
+	unsigned long times = rounds(1), cells = 0;
+	char argument[2] = { variant->how };
+	struct target t;
+
+	target_start(&t, "taker", argument);
+	target_settle(&t);
+	t.page->slot[0].value[0] = variant->how;
+	for (unsigned long round = 0; round < times * ARRAY_SIZE(signals) * 3; round++) {
+		size_t i = round / 3 % ARRAY_SIZE(signals);
+		int signal = signal_number(i);
+
+		for (enum sender sender = 0; sender < SENDERS; sender++) {
+			/* Each with the first, and with one of the others. */
+			if (sender && (i + round / 3 / ARRAY_SIZE(signals)) % (SENDERS - 1) !=
+				      sender % (SENDERS - 1))
+				continue;
+			if (!is_cell(variant->how, signal, sender))
+				continue;
+			expect_cell(_metadata, &t, variant->how, signal, sender, round % 3);
+			cells++;
+		}
+	}
+	EXPECT_TRUE(target_runs(&t));
+	tally("races provoked", cells);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* Those that end the process do so under each policy, from inside, too. */
+CORE_TEST(fatal_ones_end_it)
+{
+	static const int fatal[] = { SIGTERM, SIGUSR1, SIGALRM, SIGQUIT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
+		for (unsigned int policy = 0; policy < 3; policy++)
+			for (int inside = 0; inside < 2; inside++) {
+				struct target t;
+				int fd, status;
+				char byte;
+
+				target_start(&t, "taker", "d");
+				target_settle(&t);
+				if (inside) {
+					/* Should it be too early, that is as good. */
+					STORE(t.page->value[ARM], fatal[i]);
+					STORE(t.page->value[ARM_MS], 100);
+					target_do(&t, 't');
+				}
+				fd = dump_with(&t, policy);
+				if (!inside)
+					CHECK(kill(t.pid, fatal[i]));
+				status = target_dies_within(&t, DEATH_SECONDS);
+				EXPECT_NE(-1, status);
+				EXPECT_TRUE(WIFSIGNALED(status));
+				EXPECT_EQ(fatal[i], WTERMSIG(status));
+				if (fd < 0) {
+					EXPECT_TRUE(inside && race_open_says(-fd));
+					continue;
+				}
+				EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
+				EXPECT_TRUE(errno == ECANCELED || errno == ESRCH);
+				close(fd);
+			}
+	tally("races provoked", 2 * 3 * ARRAY_SIZE(fatal));
+}
+
+/* What a process has asked for: it is told when it runs again, and how often. */
+
+static void *fill_pipe(void *argument)
+{
+	struct target_slot *slot = argument;
+	char page[4096] = "";
+
+	STORE(slot->tid, gettid());
+	/* It sleeps when the pipe is full, and gets SIGPIPE when nobody can read. */
+	while (write(slot->value[0], page, sizeof(page)) > 0)
+		;
+	STORE(slot->result, -errno);
+	STORE(slot->counter, 1);
+	return NULL;
+}
+
+TARGET(asker)
+{
+	struct sigaction action = { .sa_handler = was_delivered, .sa_flags = SA_RESTART };
+	static const int asked[] = { SIGCHLD, SIGPIPE, SIGIO, SIGALRM };
+	struct target_slot *slot;
+	int full[2], async[2];
+	pid_t child;
+
+	our_page = self->page;
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++)
+		CHECK(sigaction(asked[i], &action, NULL));
+	child = CHECK(fork());
+	if (!child)
+		for (;;)
+			pause();
+	CHECK(pipe2(full, O_CLOEXEC));
+	CHECK(pipe2(async, O_CLOEXEC));
+	CHECK(fcntl(async[0], F_SETOWN, getpid()));
+	CHECK(fcntl(async[0], F_SETFL, O_ASYNC));
+	self->page->value[CHILD] = child;
+	self->page->value[PIPE] = full[0];
+	self->page->value[ASYNC] = async[1];
+	slot = target_slot(self);
+	slot->nr = SYS_write;
+	slot->value[0] = full[1];
+	target_thread(slot, fill_pipe);
+	target_spinners(self, 1);
+	target_event(self, 'R');
+	while (target_command(self)) {
+		struct itimerval often = {
+			.it_value.tv_usec = 5000,
+			.it_interval.tv_usec = 5000,
+		};
+
+		/* Then the test's is the last. */
+		close(full[0]);
+		CHECK(setitimer(ITIMER_REAL, &often, NULL));
+		target_event(self, 'a');
+	}
+	kill(child, SIGKILL);
+	return 0;
+}
+
+static int take_fd(struct target *t, int fd)
+{
+	return CHECK(syscall(SYS_pidfd_getfd, t->pidfd, fd, 0));
+}
+
+CORE_TEST(what_was_asked_for)
+{
+	for (unsigned int policy = 0; policy < 3; policy++) {
+		unsigned int expected = policy == LIVECORE_ABORT_ANY ? LIVECORE_STATE_ENDED :
+								       LIVECORE_STATE_HELD;
+		int fd, full, async;
+		uint64_t alarms;
+		struct target t;
+
+		target_start(&t, "asker", NULL);
+		target_settle(&t);
+		full = take_fd(&t, t.page->value[PIPE]);
+		async = take_fd(&t, t.page->value[ASYNC]);
+
+		fd = dump_with(&t, policy);
+		ASSERT_LE(0, fd);
+		CHECK(kill(t.page->value[CHILD], SIGKILL));
+		EXPECT_TRUE(EVENTUALLY(is_pending(t.pid, SIGCHLD) || delivered(&t, SIGCHLD)));
+		EXPECT_EQ(expected, state_of(fd));
+		close(fd);
+		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGCHLD)));
+
+		fd = dump_with(&t, policy);
+		ASSERT_LE(0, fd);
+		CHECK(write(async, "", 1));
+		EXPECT_EQ(expected, state_of(fd));
+		close(fd);
+		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGIO)));
+
+		target_send(&t, 'a');
+		target_expect(&t, 'a');
+		/* Every few milliseconds. */
+		do {
+			fd = dump_with(&t, policy);
+		} while (fd == -ECANCELED);
+		ASSERT_LE(0, fd);
+		EXPECT_TRUE(EVENTUALLY(is_pending(t.pid, SIGALRM) ||
+				       state_of(fd) != LIVECORE_STATE_HELD));
+		EXPECT_EQ(expected, state_of(fd));
+		alarms = delivered(&t, SIGALRM);
+		close(fd);
+		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGALRM) > alarms + 2));
+
+		do {
+			fd = dump_with(&t, policy);
+		} while (fd == -ECANCELED);
+		ASSERT_LE(0, fd);
+		/* Woken, it sends the signal to itself. */
+		close(full);
+		EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid) ||
+				       delivered(&t, SIGPIPE)));
+		EXPECT_EQ(expected, state_of(fd));
+		close(fd);
+		EXPECT_TRUE(EVENTUALLY(LOAD(t.page->slot[1].counter)));
+		EXPECT_EQ(-EPIPE, t.page->slot[1].result);
+		EXPECT_EQ(1, delivered(&t, SIGPIPE));
+		EXPECT_EQ(1, delivered(&t, SIGCHLD));
+		EXPECT_EQ(1, delivered(&t, SIGIO));
+		close(async);
+		EXPECT_EQ(0, target_finish(&t));
+	}
+}
+
+/* Job control. */
+
+static bool all_in_state(struct target *t, char state)
+{
+	for (uint32_t i = 0; i < t->page->nr_slots; i++)
+		if (thread_state(t->pid, t->page->slot[i].tid) != state)
+			return false;
+	return true;
+}
+
+/* What a parent is told, if it is: the status, or 0. */
+static int told(struct target *t)
+{
+	int status = 0;
+
+	CHECK(waitpid(t->pid, &status, WNOHANG | WUNTRACED | WCONTINUED));
+	return status;
+}
+
+static bool is_told(struct target *t, bool stopped)
+{
+	int status = told(t);
+
+	return stopped ? WIFSTOPPED(status) : WIFCONTINUED(status);
+}
+
+#define EXPECT_TOLD(stopped)						\
+do {									\
+	EXPECT_TRUE(EVENTUALLY(is_told(&t, stopped)));			\
+	EXPECT_EQ(0, told(&t));						\
+} while (0)
+
+enum { STOPPED = 1, CONTINUED = 0 };
+
+/* Stopped before: it stays so, and nobody is told anything by a dump. */
+CORE_TEST(stopped_before)
+{
+	struct target t;
+
+	target_start(&t, "taker", "h");
+	target_settle(&t);
+	CHECK(kill(t.pid, SIGSTOP));
+	EXPECT_TOLD(STOPPED);
+	ASSERT_TRUE(EVENTUALLY(all_in_state(&t, 'T')));
+	for (unsigned int policy = 0; policy < 3; policy++) {
+		int fd = dump_with(&t, policy);
+
+		ASSERT_LE(0, fd);
+		EXPECT_TRUE(all_in_state(&t, 'T'));
+		close(fd);
+		EXPECT_TRUE(all_in_state(&t, 'T'));
+		EXPECT_EQ(0, told(&t));
+	}
+	CHECK(kill(t.pid, SIGCONT));
+	EXPECT_TOLD(CONTINUED);
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(1, delivered(&t, SIGCONT));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* Made to go on while it is held: it does when it may, with its handler called once. */
+CORE_TEST(continued_meanwhile)
+{
+	for (unsigned int policy = 0; policy < 3; policy++) {
+		uint64_t turns;
+		struct target t;
+		char byte;
+		int fd;
+
+		target_start(&t, "taker", "h");
+		target_settle(&t);
+		CHECK(kill(t.pid, SIGSTOP));
+		EXPECT_TOLD(STOPPED);
+		ASSERT_TRUE(EVENTUALLY(all_in_state(&t, 'T')));
+		fd = dump_with(&t, policy);
+		ASSERT_LE(0, fd);
+		turns = target_turns(&t);
+		CHECK(kill(t.pid, SIGCONT));
+		/* The kernel tells, whoever of the threads is first. */
+		EXPECT_TOLD(CONTINUED);
+		if (policy == LIVECORE_ABORT_FATAL) {
+			EXPECT_EQ(LIVECORE_STATE_HELD, state_of(fd));
+			EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
+			EXPECT_EQ(turns, target_turns(&t));
+			EXPECT_EQ(1, pread(fd, &byte, 1, 0));
+		} else {
+			EXPECT_EQ(LIVECORE_STATE_ENDED, state_of(fd));
+			EXPECT_TRUE(target_runs(&t));
+		}
+		close(fd);
+		EXPECT_TRUE(target_runs(&t));
+		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGCONT)));
+		EXPECT_EQ(1, delivered(&t, SIGCONT));
+		EXPECT_EQ(0, target_finish(&t));
+	}
+}
+
+/* Stopped while it is held, and perhaps made to go on. */
+CORE_TEST(stopped_meanwhile)
+{
+	for (unsigned int policy = 0; policy < 3; policy++) {
+		struct target t;
+		int fd;
+
+		target_start(&t, "taker", "h");
+		target_settle(&t);
+		fd = dump_with(&t, policy);
+		ASSERT_LE(0, fd);
+		CHECK(kill(t.pid, SIGSTOP));
+		if (policy == LIVECORE_ABORT_FATAL) {
+			EXPECT_EQ(LIVECORE_STATE_HELD, state_of(fd));
+			EXPECT_EQ(0, told(&t));
+		} else {
+			EXPECT_EQ(LIVECORE_STATE_ENDED, state_of(fd));
+		}
+		close(fd);
+		EXPECT_TOLD(STOPPED);
+		EXPECT_TRUE(EVENTUALLY(all_in_state(&t, 'T')));
+		CHECK(kill(t.pid, SIGCONT));
+		EXPECT_TOLD(CONTINUED);
+		EXPECT_TRUE(target_runs(&t));
+
+		/* The latter takes the former back. */
+		fd = dump_with(&t, LIVECORE_ABORT_FATAL);
+		ASSERT_LE(0, fd);
+		CHECK(kill(t.pid, SIGSTOP));
+		CHECK(kill(t.pid, SIGCONT));
+		close(fd);
+		EXPECT_TRUE(target_runs(&t));
+		EXPECT_EQ(0, told(&t));
+		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGCONT) == 2));
+		EXPECT_EQ(0, target_finish(&t));
+	}
+}
+
+/* A terminal, and who reads a core in its foreground. */
+
+struct foreground {
+	struct target *target;
+	int terminal;
+	bool waits;		/* in open, for its sleepers */
+	int events;
+	pid_t pid;
+};
+
+static int read_in_foreground(struct foreground *foreground)
+{
+	struct livecore_config config = {
+		.size = sizeof(config),
+		.set = LIVECORE_SET_BLOCKED,
+		.blocked = foreground->waits ? LIVECORE_BLOCKED_WAIT : LIVECORE_BLOCKED_IN_PLACE,
+	};
+	char byte;
+	int fd;
+
+	CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL));
+	CHECK(setpgid(0, 0));
+	signal(SIGTTOU, SIG_IGN);
+	CHECK(tcsetpgrp(foreground->terminal, getpid()));
+	signal(SIGTTOU, SIG_DFL);
+	STORE(foreground->pid, getpid());
+	CHECK(write(foreground->events, "s", 1));
+	fd = live_dump(foreground->target->pid, &config);
+	if (fd < 0)
+		return -fd;
+	CHECK(write(foreground->events, "o", 1));
+	/* Not all the time: it is to be told that it is stopped. */
+	while (pread(fd, &byte, 1, 0) == 1)
+		pause_briefly();
+	return errno;
+}
+
+/* What a shell does: tells when the other one is stopped, and how it has ended. */
+static int be_shell(void *argument)
+{
+	struct foreground *foreground = argument;
+	pid_t pid;
+	int status;
+
+	CHECK(setsid());
+	CHECK(ioctl(foreground->terminal, TIOCSCTTY, 0));
+	pid = CHECK(fork());
+	if (!pid)
+		_exit(read_in_foreground(foreground));
+	while (CHECK(waitpid(pid, &status, WUNTRACED)) == pid && WIFSTOPPED(status))
+		CHECK(write(foreground->events, "z", 1));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void expect_event(int fd, char event)
+{
+	char seen = 0;
+
+	if (read(fd, &seen, 1) != 1 || seen != event)
+		FAIL("'%c' instead of '%c'", seen, event);
+}
+
+/* Returns the shell. */
+static pid_t start_in_foreground(struct target *t, bool waits, struct foreground **foreground,
+				 int *master, int *events)
+{
+	int pair[2];
+	pid_t pid;
+
+	*foreground = CHECK_POINTER(mmap(NULL, sizeof(**foreground), PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	(*foreground)->target = t;
+	(*foreground)->waits = waits;
+	CHECK(openpty(master, &(*foreground)->terminal, NULL, NULL, NULL));
+	CHECK(pipe(pair));
+	(*foreground)->events = pair[1];
+	*events = pair[0];
+	pid = race_process(be_shell, *foreground);
+	close((*foreground)->terminal);
+	close(pair[1]);
+	expect_event(*events, 's');
+	return pid;
+}
+
+/* ^Z, and fg: stopped, it does not read, and the watchdog has let the process go. */
+CORE_TEST(reader_is_stopped_by_its_terminal)
+{
+	struct foreground *foreground;
+	int master, events;
+	struct target t;
+	pid_t shell;
+
+	sysctl_set("livecore_stall_ms", 1000);
+	target_start(&t, "taker", "h");
+	target_settle(&t);
+	shell = start_in_foreground(&t, false, &foreground, &master, &events);
+	expect_event(events, 'o');
+	CHECK(write(master, "\x1a", 1));
+	expect_event(events, 'z');
+	EXPECT_TRUE(target_runs(&t));
+	CHECK(kill(foreground->pid, SIGCONT));
+	EXPECT_EQ(ETIMEDOUT, race_process_end(shell));
+	close(master);
+	close(events);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* ^Z while open waits: nobody is held while who wants it is stopped; and fg goes on with it. */
+CORE_TEST(opener_is_stopped_by_its_terminal)
+{
+	struct foreground *foreground;
+	int master, events;
+	struct target t;
+	pid_t shell;
+
+	target_start(&t, "taker", "h");
+	target_settle(&t);
+	shell = start_in_foreground(&t, true, &foreground, &master, &events);
+	for (int round = 0; round < 3; round++) {
+		ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
+		CHECK(write(master, "\x1a", 1));
+		expect_event(events, 'z');
+		EXPECT_TRUE(race_nobody_parked(t.pid));
+		EXPECT_TRUE(target_runs(&t));
+		CHECK(kill(foreground->pid, SIGCONT));
+	}
+	ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
+	/* Its sleeper comes: open has all of them. */
+	target_send(&t, 'n');
+	expect_event(events, 'o');
+	/* ^C */
+	CHECK(write(master, "\x03", 1));
+	EXPECT_EQ(128 + SIGINT, race_process_end(shell));
+	EXPECT_TRUE(race_nobody_parked(t.pid));
+	target_expect(&t, 'n');
+	EXPECT_TRUE(target_runs(&t));
+	close(master);
+	close(events);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* Signals and dumps, all the time. */
+
+/* Numbered ones, one after the other: REALTIME + @kind. */
+static void was_numbered(int kind, int number)
+{
+	uint64_t last = LOAD(our_page->value[LAST + kind]);
+
+	if ((uint64_t)number != last + 1)
+		__atomic_add_fetch(&our_page->value[WRONG], 1, __ATOMIC_SEQ_CST);
+	STORE(our_page->value[LAST + kind], number);
+}
+
+enum { BY_HANDLER, BY_WAIT, BY_SIGNALFD, KINDS };
+
+static void handle_number(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	was_numbered(BY_HANDLER, info->si_int);
+}
+
+static void *handle_numbers(void *argument)
+{
+	struct target_slot *slot = argument;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, REALTIME + BY_HANDLER);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	STORE(slot->tid, gettid());
+	while (!LOAD(our_page->stop))
+		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void *wait_for_numbers(void *argument)
+{
+	struct target_slot *slot = argument;
+	siginfo_t info;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, REALTIME + BY_WAIT);
+	STORE(slot->tid, gettid());
+	for (;;)
+		if (sigwaitinfo(&set, &info) > 0)
+			was_numbered(BY_WAIT, info.si_int);
+	return NULL;
+}
+
+static void *read_numbers(void *argument)
+{
+	struct target_slot *slot = argument;
+	struct signalfd_siginfo info;
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, REALTIME + BY_SIGNALFD);
+	fd = CHECK(signalfd(-1, &set, SFD_CLOEXEC));
+	STORE(slot->tid, gettid());
+	for (;;)
+		if (read(fd, &info, sizeof(info)) == sizeof(info))
+			was_numbered(BY_SIGNALFD, info.ssi_int);
+	return NULL;
+}
+
+/* Handles USR1 and TERM anywhere, and numbered ones in a thread for each kind. */
+TARGET(counter)
+{
+	struct sigaction action = { .sa_handler = was_delivered, .sa_flags = SA_RESTART };
+	sigset_t set;
+
+	our_page = self->page;
+	CHECK(sigaction(SIGUSR1, &action, NULL));
+	CHECK(sigaction(SIGTERM, &action, NULL));
+	action.sa_sigaction = handle_number;
+	action.sa_flags |= SA_SIGINFO;
+	CHECK(sigaction(REALTIME + BY_HANDLER, &action, NULL));
+	sigemptyset(&set);
+	for (int i = 0; i < KINDS; i++)
+		sigaddset(&set, REALTIME + i);
+	CHECK(sigprocmask(SIG_BLOCK, &set, NULL));
+	start_thread(self, SPINS, handle_numbers);
+	start_thread(self, SYS_rt_sigtimedwait, wait_for_numbers);
+	start_thread(self, SYS_read, read_numbers);
+	return target_serve(self);
+}
+
+struct storm {
+	struct target *target;
+	uint32_t stop;
+	unsigned long dumps;
+	unsigned long ended;
+};
+
+static int dump_all_the_time(void *argument)
+{
+	struct storm *storm = argument;
+
+	while (!LOAD(storm->stop)) {
+		struct livecore_config config = {
+			.size = sizeof(config),
+			.set = LIVECORE_SET_ABORT | LIVECORE_SET_CONTENTS | LIVECORE_SET_MODE,
+			.contents = race_random(3),
+			.mode = race_random(2),
+			.abort = race_random(3),
+		};
+		int fd = live_dump(storm->target->pid, &config);
+		char bytes[4096];
+
+		if (fd == -EBUSY || fd == -ECANCELED)
+			continue;
+		if (fd < 0)
+			FAIL("open: %s", strerror(-fd));
+		__atomic_add_fetch(&storm->dumps, 1, __ATOMIC_SEQ_CST);
+		race_delay();
+		if (pread(fd, bytes, sizeof(bytes), 0) < 0) {
+			if (errno != ECANCELED)
+				FAIL("read: %s", strerror(errno));
+			__atomic_add_fetch(&storm->ended, 1, __ATOMIC_SEQ_CST);
+		}
+		close(fd);
+		race_delay();
+	}
+	return 0;
+}
+
+static void send_number(struct target *t, int kind, int number)
+{
+	siginfo_t info = { .si_code = SI_QUEUE, .si_pid = getpid(), .si_int = number };
+	union sigval value = { .sival_int = number };
+
+	/* To the thread that handles it; the others are for whoever takes them. */
+	if (kind == BY_HANDLER)
+		CHECK(syscall(SYS_rt_tgsigqueueinfo, t->pid, t->page->slot[1].tid,
+			      REALTIME + kind, &info));
+	else
+		CHECK(sigqueue(t->pid, REALTIME + kind, value));
+}
+
+static bool all_have_come(struct target *t, uint64_t number)
+{
+	for (int kind = 0; kind < KINDS; kind++)
+		if (LOAD(t->page->value[LAST + kind]) != number)
+			return false;
+	return true;
+}
+
+CORE_TEST(none_is_lost_or_doubled)
+{
+	struct storm *storm = CHECK_POINTER(mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE,
+						 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	unsigned long n = rounds(STORM);
+	pid_t dumper[2];
+	struct target t;
+
+	target_start(&t, "counter", NULL);
+	target_settle(&t);
+	storm->target = &t;
+	for (size_t i = 0; i < ARRAY_SIZE(dumper); i++)
+		dumper[i] = race_process(dump_all_the_time, storm);
+	for (unsigned long i = 1; i <= n; i++) {
+		uint64_t before = delivered(&t, SIGUSR1), terms = delivered(&t, SIGTERM);
+
+		for (int kind = 0; kind < KINDS; kind++)
+			send_number(&t, kind, i);
+		CHECK(kill(t.pid, SIGUSR1));
+		CHECK(tgkill(t.pid, t.page->slot[i % t.page->nr_slots].tid, SIGTERM));
+		/* Of these only one can wait at a time; of the others some may. */
+		ASSERT_TRUE(EVENTUALLY(delivered(&t, SIGUSR1) != before &&
+				       delivered(&t, SIGTERM) != terms));
+		EXPECT_EQ(before + 1, delivered(&t, SIGUSR1));
+		EXPECT_EQ(terms + 1, delivered(&t, SIGTERM));
+		if (i % 16 == 0)
+			ASSERT_TRUE(EVENTUALLY(all_have_come(&t, i)));
+	}
+	STORE(storm->stop, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(dumper); i++)
+		EXPECT_EQ(0, race_process_end(dumper[i]));
+	EXPECT_TRUE(EVENTUALLY(all_have_come(&t, n)));
+	EXPECT_EQ(0, LOAD(t.page->value[WRONG]));
+	EXPECT_EQ(n, delivered(&t, SIGUSR1));
+	EXPECT_TRUE(race_nobody_parked(t.pid));
+	TH_LOG("%lu dumps, %lu ended by a signal", storm->dumps, storm->ended);
+	tally("dumps", storm->dumps);
+	tally("races provoked", n * (KINDS + 2));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* Stopped and made to go on, at any point of a dump: the two alternate for who waits for them. */
+CORE_TEST(stopped_at_any_point)
+{
+	struct storm *storm = CHECK_POINTER(mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE,
+						 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	unsigned long n = rounds(STORM / 3);
+	struct target t;
+	pid_t dumper;
+
+	race_seed(0);
+	target_start(&t, "taker", "d");
+	target_settle(&t);
+	storm->target = &t;
+	dumper = race_process(dump_all_the_time, storm);
+	for (unsigned long i = 0; i < n; i++) {
+		race_delay();
+		CHECK(kill(t.pid, i % 2 ? SIGSTOP : SIGTSTP));
+		ASSERT_TRUE(EVENTUALLY(is_told(&t, true)));
+		race_delay();
+		CHECK(kill(t.pid, SIGCONT));
+		ASSERT_TRUE(EVENTUALLY(is_told(&t, false)));
+	}
+	STORE(storm->stop, 1);
+	EXPECT_EQ(0, race_process_end(dumper));
+	EXPECT_EQ(0, told(&t));
+	EXPECT_TRUE(race_nobody_parked(t.pid));
+	EXPECT_TRUE(target_runs(&t));
+	TH_LOG("%lu dumps, %lu ended by a signal", storm->dumps, storm->ended);
+	tally("dumps", storm->dumps);
+	tally("races provoked", 2 * n);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST_MAIN
