@@ -20,6 +20,12 @@ enum {
 
 static int device;
 static int pages_of_file;
+static bool is_paused;
+
+void held_fs_pause(bool paused)
+{
+	STORE(is_paused, paused);
+}
 
 static void send_reply(const struct fuse_in_header *in, int error, void *body, size_t size)
 {
@@ -58,6 +64,8 @@ static void read_file(const struct fuse_in_header *in)
 	uint64_t end = (uint64_t)pages_of_file * PAGE;
 	uint64_t left = read->offset < end ? end - read->offset : 0;
 
+	while (LOAD(is_paused))
+		usleep(1000);
 	memset(bytes, 'f', sizeof(bytes));
 	if (left > read->size)
 		left = read->size;
@@ -72,6 +80,7 @@ static void answer(const struct fuse_in_header *in)
 		.max_write = PAGE,
 	};
 	struct fuse_open_out open = { .open_flags = FOPEN_KEEP_CACHE };
+	const struct fuse_open_in *how = (const void *)(in + 1);
 
 	switch (in->opcode) {
 	case FUSE_INIT:
@@ -81,6 +90,9 @@ static void answer(const struct fuse_in_header *in)
 		get_attributes(in);
 		break;
 	case FUSE_OPEN:
+		/* To be mapped so, fuse_file_mmap() throws away what is cached. */
+		if (how->flags & O_SYNC)
+			open.open_flags |= FOPEN_DIRECT_IO;
 		send_reply(in, 0, &open, sizeof(open));
 		break;
 	case FUSE_READ:

@@ -15,4 +15,11 @@
  */
 void held_fs_mount(struct target_self *self, const char *path, int pages);
 
+/*
+ * Target: as long as it is paused nobody gets a page, held or not. Who maps the
+ * file with O_SYNC waits for those who read it, and keeps the process's mappings
+ * locked meanwhile.
+ */
+void held_fs_pause(bool paused);
+
 #endif /* LIVECORE_HELD_FS_H */
