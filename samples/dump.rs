@@ -38,6 +38,8 @@ mod uapi {
         pub timeout_ms: u32,
         pub stall_ms: u32,
         pub filter_mask: u32,
+        pub abort: u32,
+        pub hold_max_ms: u32,
     }
 
     #[repr(C)]
