@@ -133,7 +133,7 @@ const PATH_MAX: usize = 4096;
 
 impl Entry<'_> {
     /// The path of the root of a process of which `task` is a live thread, as the caller sees
-    /// it; `None` where it cannot be told. May sleep.
+    /// it; `None` where it cannot be told; `ENOMEM`. May sleep.
     pub(crate) fn root(&self, task: &Task) -> Result<Option<KVec<u8>>> {
         let mut buffer = KVec::from_elem(0u8, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
         // SAFETY: By the type invariant; `task` is referenced, the buffer as long as stated.
@@ -145,8 +145,10 @@ impl Entry<'_> {
                 PATH_MAX as c_int,
             )
         });
-        let Ok(path) = path else {
-            return Ok(None);
+        let path = match path {
+            Ok(path) => path,
+            Err(error) if error == ENOMEM => return Err(error),
+            Err(_) => return Ok(None),
         };
         // SAFETY: It points into the buffer, at a string that ends with it.
         let path = unsafe { CStr::from_char_ptr(path) }.to_bytes();
