@@ -37,7 +37,7 @@ static unsigned long resolve(const char *name)
 
 static int call_jiffies_to_clock_t(unsigned long address)
 {
-	typeof(jiffies_to_clock_t) *function = (void *)address;
+	clock_t (*function)(unsigned long jiffies) = (void *)address;
 
 	return function(HZ) == USER_HZ ? 0 : -EPROTO;
 }

@@ -278,7 +278,7 @@ static int try(const struct attempt *attempt, const char *name)
 	char word[16] = "";
 	int error;
 
-	strncpy(word, name, sizeof(word) - 1);
+	snprintf(word, sizeof(word), "%s", name);
 	CHECK(write(attempt->go, word, sizeof(word)));
 	if (read(attempt->outcome, &error, sizeof(error)) != sizeof(error))
 		FAIL("somebody does not open %s", name);

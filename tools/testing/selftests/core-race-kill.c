@@ -491,7 +491,7 @@ static int open_gate(void *argument)
 	return 0;
 }
 
-/* A process of which the kernel is making a core has one of ours, too; and the kernel's is whole. */
+/* A process of which the kernel is making a core has one of ours, too; that one is whole. */
 TEST_F_TIMEOUT(crash, while_the_kernel_dumps, CORE_TEST_SECONDS)
 {
 	struct image ours, theirs;

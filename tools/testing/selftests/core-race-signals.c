@@ -79,9 +79,11 @@ static void *wait_for_signals(void *argument)
 	int signal;
 
 	STORE(slot->tid, gettid());
-	for (;;)
-		if ((signal = sigwaitinfo(&set, NULL)) > 0)
+	for (;;) {
+		signal = sigwaitinfo(&set, NULL);
+		if (signal > 0)
 			was_delivered(signal);
+	}
 	return NULL;
 }
 

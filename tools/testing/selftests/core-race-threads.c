@@ -738,8 +738,9 @@ static int dump_all_the_time(void *argument)
 static void dump_storm(struct __test_metadata *_metadata, struct target *t,
 		       const struct storm *storm, uid_t uid)
 {
-	struct counts (*counts)[MOST_DUMPERS] = CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-						   MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	struct counts (*counts)[MOST_DUMPERS] =
+		CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	struct counts sum = {};
 
 	for (int n = 1; n <= MOST_DUMPERS; n++) {

@@ -82,7 +82,8 @@ void oom_of_the_system(void)
 
 void oom_expected(void)
 {
-	write_text("/dev/kmsg", "livecore-lab: a cgroup runs out of memory, and somebody is killed");
+	write_text("/dev/kmsg",
+		   "livecore-lab: a cgroup runs out of memory, and somebody is killed");
 }
 
 void oom_over(void)
