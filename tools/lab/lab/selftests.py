@@ -9,6 +9,8 @@ tools/testing/selftests/tests has a line for each test: its name, then any of
     module=no            that guest does not load the module
     prepare              it is called with --prepare outside of the guest first
     short                also on the other images and boots (`short` in kernels.toml)
+    check=first|first+debug  `make check` runs it on the first series alone, or on the debug kernel
+                         too; by its name it is run everywhere, and by `make soak`
     soak                 `make soak` repeats it: it counts its rounds by lib/tally.h
 """
 
@@ -23,7 +25,7 @@ from pathlib import Path
 
 from . import cache, ktap, kvm, module
 from .guest import Guest, Outcome, Verdict
-from .kernels import PLAIN, Kernel, Variant
+from .kernels import PLAIN, Catalogue, Kernel, Variant
 from .paths import BUILD, CHECKOUT, LAB, LOGS
 from .progress import LabError, must, say
 from .report import Report, Result, of_guest
@@ -54,6 +56,7 @@ class Selftest:
     prepare: bool = False
     short: bool = False
     soak: bool = False
+    check: str = ""
 
 
 def read_list(path: Path = _FOLDER / "tests") -> list[Selftest]:
@@ -82,6 +85,8 @@ def _parse(words: list[str]) -> Selftest:
                 test = replace(test, prepare=True)
             case ("short", "", ""):
                 test = replace(test, short=True)
+            case ("check", _, ("first" | "first+debug") as value):
+                test = replace(test, check=value)
             case ("soak", "", ""):
                 test = replace(test, soak=True)
             case ("module", _, "no"):
@@ -147,6 +152,7 @@ class Selftests:
             for test in read_list()
             if test.kernel in ("", self.kind) and fnmatch.fnmatch(test.name, pattern)
             if test.short or pattern != "*" or self.variant is PLAIN
+            if pattern != "*" or self._is_checked(test)
             if test.name not in self.variant.without
         ]
         self.start()
@@ -160,6 +166,11 @@ class Selftests:
             if test.reboot:
                 self._boot([test])
         self._judge_boot()
+
+    def _is_checked(self, test: Selftest) -> bool:
+        if self.kernel.is_debug:
+            return test.check in ("", "first+debug")
+        return not test.check or self.kernel.name == Catalogue.load().series[0]
 
     def start(self) -> None:
         """Forgets the results of former runs."""

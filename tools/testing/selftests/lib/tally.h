@@ -7,7 +7,10 @@
 #ifndef LIVECORE_TALLY_H
 #define LIVECORE_TALLY_H
 
-/* @n, as often as LIVECORE_ROUNDS says: once, unless it says something. */
+/*
+ * @n, as often as LIVECORE_ROUNDS says: once, unless it says something; a
+ * quarter of that on the debug kernels.
+ */
 unsigned long rounds(unsigned long n);
 
 /* So many of @what ("dumps", "races provoked") were made, by the calling process. */
