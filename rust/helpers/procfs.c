@@ -8,8 +8,6 @@
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/proc_fs.h>
-#include <linux/rcupdate.h>
-#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <livecore/helpers.h>
@@ -43,28 +41,6 @@ static struct file *open_sibling(struct file *file, const char *name)
 
 	dput(dir.dentry);
 	return sibling;
-}
-
-/*
- * Why an entry of the thread @pid was not found. If the thread lives, the entry
- * is there: it is memory for its inode that procfs does not have, and which it
- * does not tell from nothing (proc_pident_instantiate()). Where hidepid hides
- * processes, it may be that.
- */
-static int lookup_error(int err, const struct inode *core, struct pid *pid)
-{
-	const struct task_struct *task;
-	bool lives;
-
-	if (err != -ENOENT)
-		return err;
-	rcu_read_lock();
-	task = pid_task(pid, PIDTYPE_PID);
-	lives = task && !(READ_ONCE(task->flags) & PF_EXITING);
-	rcu_read_unlock();
-	if (lives && proc_sb_info(core->i_sb)->hide_pid < HIDEPID_INVISIBLE)
-		return -ENOMEM;
-	return -ESRCH;
 }
 
 /*
@@ -109,8 +85,11 @@ struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task)
 
 	sibling_name(name, sizeof(name), "mem", inode, pid);
 	mem = open_sibling(file, name);
-	if (IS_ERR(mem)) {
-		mm = ERR_PTR(lookup_error(PTR_ERR(mem), inode, pid));
+	if (mem == ERR_PTR(-ENOENT)) {
+		/* The entry was found, so it is the thread that has gone since. */
+		mm = ERR_PTR(-ESRCH);
+	} else if (IS_ERR(mem)) {
+		mm = ERR_CAST(mem);
 	} else {
 		mm = mm_of_mem(mem, inode, pid);
 		fput(mem);
@@ -141,12 +120,11 @@ char *livecore_proc_root(struct file *file, struct task_struct *task, char *buff
 	int err;
 
 	sibling_name(name, sizeof(name), "root", inode, pid);
+	put_pid(pid);
 	dir = dget_parent(file->f_path.dentry);
 	err = vfs_path_lookup(dir, file->f_path.mnt, name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY,
 			      &root);
-	err = lookup_error(err, inode, pid);
 	dput(dir);
-	put_pid(pid);
 	if (err)
 		return ERR_PTR(err);
 	path = d_path(&root, buffer, size);
