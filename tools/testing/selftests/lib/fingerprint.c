@@ -100,7 +100,9 @@ static bool add_threads(struct text *text, pid_t pid)
 			sscanf(strrchr(stat, ')'),
 			       ") %c %*d %*d %*d %*d %*d %*u %lu %*u %lu %*u %lu %lu",
 			       &state, &minor, &major, &user, &system);
-		if (state == 'R' || !status || !call) {
+		/* One that turns may have to wait for a page, or for a lock (-rt). */
+		if (state == 'R' || !status || !call ||
+		    (state == 'D' && !strncmp(call, "-1 ", 3))) {
 			all_sleep = false;
 			add(text, "thread %d runs", tid[i]);
 		} else {
