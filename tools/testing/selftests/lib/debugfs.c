@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * See debugfs.h.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include "check.h"
+#include "debugfs.h"
+
+void debugfs_mount(void)
+{
+	if (access(DEBUGFS "/kmemleak", F_OK))
+		CHECK(mount("debugfs", DEBUGFS, "debugfs", 0, NULL));
+}
+
+void debugfs_write(const char *name, const char *text)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), DEBUGFS "/%s", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		FAIL("%s: %s", path, strerror(errno));
+	if (write(fd, text, strlen(text)) < 0)
+		FAIL("%s into %s: %s", text, path, strerror(errno));
+	close(fd);
+}
