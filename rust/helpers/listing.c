@@ -25,7 +25,7 @@ int livecore_listing_pid(const struct seq_file *file, struct task_struct *task)
 	return task_tgid_nr_ns(task, proc_pid_ns(file_inode(file->file)->i_sb));
 }
 
-/* Does somebody read what somebody else has opened? */
+/* Is it read by who has opened it, with the credentials of that time? */
 bool livecore_listing_is_callers(const struct seq_file *file)
 {
 	return livecore_file_is_callers(file->file);

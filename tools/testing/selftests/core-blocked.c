@@ -16,6 +16,7 @@
 #include "pattern.h"
 #include "registers.h"
 #include "sleepers.h"
+#include "sleepers_wake.h"
 
 enum {
 	SPINNERS	= 2,
@@ -77,29 +78,6 @@ static void expect_spinners_parked(struct __test_metadata *_metadata, const stru
 		EXPECT_NE(0, registers_of(thread).rip);
 		EXPECT_NE(NULL, thread->fpregs);
 		EXPECT_EQ(1, thread->prstatus->pr_fpvalid);
-	}
-}
-
-/* Nobody has returned from its call; and then each does, with what it is to return. */
-static void expect_sleepers(struct __test_metadata *_metadata, struct target *t)
-{
-	const struct sleeper_kind *kind;
-
-	for (unsigned int i = 0; (kind = sleeper_kind(i)); i++) {
-		EXPECT_EQ(0, LOAD(t->page->slot[1 + i].counter))
-			TH_LOG("%s returned", kind->name);
-	}
-	target_send(t, 'w');
-	target_expect(t, 'w');
-	for (unsigned int i = 0; (kind = sleeper_kind(i)); i++) {
-		struct target_slot *slot = &t->page->slot[1 + i];
-
-		if (!kind->wake)
-			continue;
-		EXPECT_TRUE(EVENTUALLY(LOAD(slot->counter)))
-			TH_LOG("%s does not return", kind->name);
-		EXPECT_EQ(kind->returns, slot->result)
-			TH_LOG("%s", kind->name);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "program.h"
 #include "race.h"
 #include "sleepers.h"
+#include "sleepers_wake.h"
 #include "tally.h"
 #include "user.h"
 
@@ -773,29 +774,6 @@ static void dump_storm(struct __test_metadata *_metadata, struct target *t,
 	tally("dumps", sum.dumps);
 	tally("races provoked", sum.dumps);
 	munmap(counts, PAGE);
-}
-
-/* Nobody has returned from its call; and then each does, with what it is to return. */
-static void expect_sleepers(struct __test_metadata *_metadata, struct target *t)
-{
-	const struct sleeper_kind *kind;
-
-	for (unsigned int i = 0; (kind = sleeper_kind(i)); i++) {
-		EXPECT_EQ(0, LOAD(t->page->slot[1 + i].counter))
-			TH_LOG("%s returned", kind->name);
-	}
-	target_send(t, 'w');
-	target_expect(t, 'w');
-	for (unsigned int i = 0; (kind = sleeper_kind(i)); i++) {
-		struct target_slot *slot = &t->page->slot[1 + i];
-
-		if (!kind->wake)
-			continue;
-		EXPECT_TRUE(EVENTUALLY(LOAD(slot->counter)))
-			TH_LOG("%s does not return", kind->name);
-		EXPECT_EQ(kind->returns, slot->result)
-			TH_LOG("%s", kind->name);
-	}
 }
 
 static void expect_results(struct __test_metadata *_metadata, struct target *t)
