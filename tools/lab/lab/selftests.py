@@ -39,6 +39,8 @@ _BOOT_S = 300
 # To power off, for a guest that was to end by itself.
 _GRACE_S = 60
 _SKIPPED_STATUS = 4
+# How many lines before a failed expectation are shown with it.
+_LINES_BEFORE = 4
 # What timeout(1) ends with, by the first signal and by the last.
 _TIMED_OUT = (124, 137)
 
@@ -289,11 +291,16 @@ class Selftests:
             yield ktap.Point("end", Result.FAILED, f"exit status {status}")
 
     def _said(self, test: Selftest, point: ktap.Point) -> str:
-        """What the harness said on stderr about a point: the file, the line and the values."""
+        """What was said on stderr about a point: the file, the line, the values, and why."""
         function = point.name.rpartition(".")[2]
         said = self.file(test, "stderr").read_text(encoding="utf-8", errors="replace")
-        lines = [line.strip("# ") for line in said.splitlines() if f":{function}:" in line]
-        return "; ".join(lines[:3])
+        lines = [line.strip("# ") for line in said.splitlines()]
+        found = [n for n, line in enumerate(lines) if f":{function}:" in line]
+        if not found:
+            return ""
+        # A test says what it has found just before the harness says that it is wrong.
+        before = range(max(0, found[0] - _LINES_BEFORE), found[0])
+        return "; ".join(lines[n] for n in [*before, *found[:3]])
 
     def limit_s(self, test: Selftest) -> int:
         """How long a test may take on this kernel."""
