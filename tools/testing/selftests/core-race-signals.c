@@ -288,18 +288,21 @@ static bool has_come(struct target *t, int fd, int signal)
 	       (last->nr != SPINS && thread_is_parked(t->pid, last->tid));
 }
 
-/* Opens a dump before the timer goes off: on a slow machine that may take some tries. */
-static int dump_before_timer(struct target *t, int signal, unsigned int policy)
+/*
+ * Opens a dump before the timer goes off: on a slow machine that may take some
+ * tries. @before: how many were delivered until then.
+ */
+static int dump_before_timer(struct target *t, int signal, unsigned int policy, uint64_t *before)
 {
 	STORE(t->page->value[ARM], signal);
 	for (uint64_t ms = 20;; ms *= 2) {
-		uint64_t before = delivered(t, signal);
 		int fd;
 
+		*before = delivered(t, signal);
 		STORE(t->page->value[ARM_MS], ms);
 		target_do(t, 't');
 		fd = dump_with(t, policy);
-		if (fd >= 0 && delivered(t, signal) == before && !has_come(t, fd, signal))
+		if (fd >= 0 && delivered(t, signal) == *before && !has_come(t, fd, signal))
 			return fd;
 		if (fd >= 0)
 			close(fd);
@@ -307,7 +310,7 @@ static int dump_before_timer(struct target *t, int signal, unsigned int policy)
 		if (*t->page->slot[0].value == BLOCKED)
 			target_do(t, 'c');
 		if (ms > 1000 * DEATH_SECONDS ||
-		    !EVENTUALLY(delivered(t, signal) != before))
+		    !EVENTUALLY(delivered(t, signal) != *before))
 			FAIL("signal %d: no dump before the timer", signal);
 	}
 }
@@ -323,8 +326,7 @@ static void expect_cell(struct __test_metadata *_metadata, struct target *t,
 	int fd;
 
 	if (sender == BY_ITS_TIMER) {
-		fd = dump_before_timer(t, signal, policy);
-		before = delivered(t, signal);
+		fd = dump_before_timer(t, signal, policy, &before);
 		EXPECT_TRUE(EVENTUALLY(has_come(t, fd, signal)));
 	} else {
 		fd = dump_with(t, policy);

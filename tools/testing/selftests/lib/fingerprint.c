@@ -101,7 +101,7 @@ static bool add_threads(struct text *text, pid_t pid)
 			       ") %c %*d %*d %*d %*d %*d %*u %lu %*u %lu %*u %lu %lu",
 			       &state, &minor, &major, &user, &system);
 		/* One that turns may have to wait for a page, or for a lock (-rt). */
-		if (state == 'R' || !status || !call ||
+		if (state == 'R' || !status || !call || !strncmp(call, "running", 7) ||
 		    (state == 'D' && !strncmp(call, "-1 ", 3))) {
 			all_sleep = false;
 			add(text, "thread %d runs", tid[i]);
