@@ -15,6 +15,7 @@
 enum {
 	MAX_THREADS	= 2048,
 	PAGE		= 4096,
+	LOOKS		= 50,
 };
 
 struct text {
@@ -214,18 +215,13 @@ static bool all_have_left(pid_t pid)
 	return true;
 }
 
-size_t fingerprint_changes(pid_t pid, const char *before)
+/* How many lines differ; says which, if @tell. */
+static size_t count_changes(const char *before, const char *now, bool tell)
 {
-	char *old_text, *new_text, *old_rest, *new_rest;
+	char *old_text = CHECK_POINTER(strdup(before)), *old_rest = old_text;
+	char *new_text = CHECK_POINTER(strdup(now)), *new_rest = new_text;
 	size_t changes = 0;
 
-	/* A thread that was let go may take its time to get a CPU. */
-	if (!EVENTUALLY(all_have_left(pid)))
-		FAIL("a thread of %d is still held", pid);
-	old_text = CHECK_POINTER(strdup(before));
-	new_text = CHECK_POINTER(strdup(fingerprint_now(pid)));
-	old_rest = old_text;
-	new_rest = new_text;
 	while (old_rest || new_rest) {
 		char *old_line = strsep(&old_rest, "\n");
 		char *new_line = strsep(&new_rest, "\n");
@@ -233,10 +229,34 @@ size_t fingerprint_changes(pid_t pid, const char *before)
 		if (old_line && new_line && !strcmp(old_line, new_line))
 			continue;
 		changes++;
-		fprintf(stderr, "# before: %s\n#    now: %s\n", old_line ? old_line : "-",
-			new_line ? new_line : "-");
+		if (tell)
+			fprintf(stderr, "# before: %s\n#    now: %s\n",
+				old_line ? old_line : "-", new_line ? new_line : "-");
 	}
 	free(old_text);
 	free(new_text);
+	return changes;
+}
+
+size_t fingerprint_changes(pid_t pid, const char *before)
+{
+	size_t changes;
+
+	/* A thread that was let go may take its time to get a CPU. */
+	if (!EVENTUALLY(all_have_left(pid)))
+		FAIL("a thread of %d is still held", pid);
+	/*
+	 * What a dump has changed stays so. What the kernel does meanwhile, like
+	 * moving a page, passes.
+	 */
+	for (int look = 1; look <= LOOKS; look++) {
+		const char *now = fingerprint_now(pid);
+
+		changes = count_changes(before, now, look == LOOKS);
+		free((char *)now);
+		if (!changes)
+			break;
+		pause_briefly();
+	}
 	return changes;
 }
