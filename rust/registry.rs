@@ -137,10 +137,9 @@ impl Dump {
     }
 
     fn is_held_long(&self) -> bool {
-        let held_ms = self.hold.held_ns() / 1_000_000;
         self.config
             .hold_max_ms
-            .is_some_and(|limit_ms| held_ms >= u64::from(limit_ms.get()))
+            .is_some_and(|limit_ms| self.hold.held_ns() / 1_000_000 >= u64::from(limit_ms.get()))
     }
 
     /// The memory is copied: lets the threads go, if they were held until now; else the
