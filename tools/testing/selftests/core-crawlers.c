@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "frame.h"
+#include "listing.h"
 #include "sleepers.h"
 #include "tally.h"
 
@@ -286,17 +287,6 @@ static bool nobody_is_parked(void)
 	return true;
 }
 
-/* Nobody has a dump open, one that has ended included. */
-static bool nothing_is_open(void)
-{
-	char *text = proc_text("livecore");
-	const char *end = text ? strchr(text, '\n') : NULL;
-	bool empty = end && !end[1];
-
-	free(text);
-	return empty;
-}
-
 static pid_t parent_of(pid_t pid)
 {
 	char *text = proc_text_of(pid, "status");
@@ -442,7 +432,7 @@ CRAWL_TEST(ends_by_itself)
 		crawl(_metadata, variant->command);
 		seen = count_on_screen(variant->sign);
 		EXPECT_LE(variant->least, seen);
-		EXPECT_TRUE(EVENTUALLY(nothing_is_open()));
+		EXPECT_TRUE(EVENTUALLY(listing_is_empty()));
 		EXPECT_TRUE(EVENTUALLY(nobody_is_parked()));
 	}
 	EXPECT_TRUE(target_runs(&metronome));

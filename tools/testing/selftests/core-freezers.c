@@ -11,6 +11,7 @@
 
 #include "frame.h"
 #include "freezer.h"
+#include "listing.h"
 #include "live.h"
 #include "module.h"
 #include "spinners.h"
@@ -334,15 +335,6 @@ FREEZER_TEST(process_during)
 	tally("dumps", rounds(4));
 }
 
-static bool dump_has_ended(void)
-{
-	char *text = CHECK_POINTER(proc_text("livecore"));
-	bool has = strstr(text, " ended ");
-
-	free(text);
-	return has;
-}
-
 /* Both of them, in one cgroup: the watchdog is in none. */
 FREEZER_TEST(both)
 {
@@ -357,7 +349,7 @@ FREEZER_TEST(both)
 	freezer_add(&self->freezer, reader.pid);
 	reader_await(&reader);
 	freezer_freeze(&self->freezer);
-	EXPECT_TRUE(EVENTUALLY(dump_has_ended()));
+	EXPECT_TRUE(EVENTUALLY(listing_shows(t.pid, "ended")));
 	EXPECT_TRUE(EVENTUALLY(freezer_is_frozen(&self->freezer)));
 	freezer_thaw(&self->freezer);
 	EXPECT_TRUE(target_runs(&t));

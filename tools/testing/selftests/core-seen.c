@@ -18,10 +18,9 @@
 #include <time.h>
 
 #include "fixture.h"
+#include "listing.h"
 #include "live.h"
 #include "user.h"
-
-#define LIST	"/proc/livecore"
 
 /* "uid name": a user's process of that name, with one thread that turns. */
 TARGET(named)
@@ -42,44 +41,6 @@ TARGET(named)
 	return target_serve(self);
 }
 
-/* A line of the list. */
-struct row {
-	int target, reader;
-	unsigned int uid;
-	char mode[16], state[16];
-	double since;
-	unsigned int parked, in_place, running, zeroed, caller, moved;
-	unsigned long long read;
-};
-
-/* The line of @target in what @fd reads; false where there is none. */
-static bool find_row(int fd, int target, struct row *row)
-{
-	char text[8192], *line, *rest = text;
-	ssize_t size = CHECK(pread(fd, text, sizeof(text) - 1, 0));
-
-	text[size] = 0;
-	while ((line = strsep(&rest, "\n"))) {
-		int values = sscanf(line, "%d %d %u %15s %15s %lf %u %u %u %u %u %u %llu",
-				    &row->target, &row->reader, &row->uid, row->mode, row->state,
-				    &row->since, &row->parked, &row->in_place, &row->running,
-				    &row->zeroed, &row->caller, &row->moved, &row->read);
-
-		if (values == 13 && row->target == target)
-			return true;
-	}
-	return false;
-}
-
-static bool is_listed(int target, struct row *row)
-{
-	int fd = CHECK(open(LIST, O_RDONLY | O_CLOEXEC));
-	bool found = find_row(fd, target, row);
-
-	close(fd);
-	return found;
-}
-
 static double now(void)
 {
 	struct timespec time;
@@ -93,18 +54,18 @@ CORE_TEST(listed_from_open_to_close)
 	double before = now(), after;
 	struct livecore_info info;
 	struct target t;
-	struct row row;
+	struct listing_row row;
 	char bytes[100];
 	int fd;
 
 	target_start(&t, "named", "0 plain");
 	target_settle(&t);
-	EXPECT_FALSE(is_listed(t.pid, &row));
+	EXPECT_FALSE(listing_of(t.pid, &row));
 	fd = live_dump(t.pid, NULL);
 	ASSERT_LE(0, fd);
 	after = now();
 	info = live_info_of(fd);
-	ASSERT_TRUE(is_listed(t.pid, &row));
+	ASSERT_TRUE(listing_of(t.pid, &row));
 	EXPECT_EQ(getpid(), row.reader);
 	EXPECT_EQ(0, row.uid);
 	EXPECT_STREQ("hold", row.mode);
@@ -119,16 +80,16 @@ CORE_TEST(listed_from_open_to_close)
 	EXPECT_EQ(0, row.running + row.zeroed + row.caller + row.moved);
 	EXPECT_EQ(0, row.read);
 	ASSERT_EQ(sizeof(bytes), read(fd, bytes, sizeof(bytes)));
-	ASSERT_TRUE(is_listed(t.pid, &row));
+	ASSERT_TRUE(listing_of(t.pid, &row));
 	EXPECT_EQ(sizeof(bytes), row.read);
 	EXPECT_EQ(0, live_release(fd));
-	ASSERT_TRUE(is_listed(t.pid, &row));
+	ASSERT_TRUE(listing_of(t.pid, &row));
 	EXPECT_STREQ("released", row.state);
 	sysctl_set("livecore_enable", 0);
-	ASSERT_TRUE(is_listed(t.pid, &row));
+	ASSERT_TRUE(listing_of(t.pid, &row));
 	EXPECT_STREQ("ended", row.state);
 	close(fd);
-	EXPECT_FALSE(is_listed(t.pid, &row));
+	EXPECT_FALSE(listing_of(t.pid, &row));
 	EXPECT_EQ(0, target_finish(&t));
 }
 
@@ -141,10 +102,10 @@ static int seen_by(become_t become, pid_t one, pid_t other)
 	fflush(NULL);
 	child = CHECK(fork());
 	if (!child) {
-		struct row row;
+		struct listing_row row;
 
 		become();
-		_exit(is_listed(one, &row) | is_listed(other, &row) << 1);
+		_exit(listing_of(one, &row) | listing_of(other, &row) << 1);
 	}
 	CHECK(waitpid(child, &status, 0));
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -175,7 +136,7 @@ CORE_TEST(seen_by_those_who_may_look)
 /* What root has opened, A does not get to read. */
 CORE_TEST(not_for_whom_it_is_passed_to)
 {
-	int fd = open(LIST, O_RDONLY);
+	int fd = open(LISTING, O_RDONLY);
 	pid_t child;
 	int status;
 
@@ -196,7 +157,7 @@ CORE_TEST(not_for_whom_it_is_passed_to)
 /* 1 if a namespace of its own sees its own process, by its own number, and 2 if another's. */
 static int seen_in_namespace(pid_t outside)
 {
-	struct row row;
+	struct listing_row row;
 	struct target t;
 	int seen = 0, fd;
 
@@ -205,9 +166,9 @@ static int seen_in_namespace(pid_t outside)
 	fd = core_open(t.pid);
 	if (fd < 0)
 		FAIL("open in the namespace: %d", fd);
-	if (is_listed(t.pid, &row) && row.reader == getpid())
+	if (listing_of(t.pid, &row) && row.reader == getpid())
 		seen |= 1;
-	if (t.pid != outside && is_listed(outside, &row))
+	if (t.pid != outside && listing_of(outside, &row))
 		seen |= 2;
 	close(fd);
 	target_finish(&t);

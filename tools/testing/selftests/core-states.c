@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "fixture.h"
+#include "listing.h"
 #include "live.h"
 #include "module.h"
 
@@ -167,34 +168,6 @@ static void reader_do(struct dump *d, char letter)
 	reader_expect(d, letter);
 }
 
-/* The state of a dump of @pid as /proc/livecore has it. */
-static bool is_listed_as(pid_t pid, const char *state)
-{
-	char *text = proc_text("livecore"), *line, *rest = text;
-	bool found = false;
-
-	while ((line = strsep(&rest, "\n"))) {
-		char seen[16];
-		int target;
-
-		if (sscanf(line, "%d %*d %*u %*s %15s", &target, seen) == 2 && target == pid)
-			found = !strcmp(state, seen);
-	}
-	free(text);
-	return found;
-}
-
-static bool is_listed(pid_t pid)
-{
-	char *text = proc_text("livecore"), key[24];
-	bool found;
-
-	snprintf(key, sizeof(key), "\n%d ", pid);
-	found = strstr(text, key);
-	free(text);
-	return found;
-}
-
 /* A dump in @state of a target that was started with @argument. */
 static void dump_start(struct dump *d, enum dump_state state, const char *argument,
 		       struct livecore_config config)
@@ -215,7 +188,7 @@ static void dump_start(struct dump *d, enum dump_state state, const char *argume
 		FAIL("open does not return");
 	if (state == RELEASED)
 		reader_do(d, 'f');
-	if (!EVENTUALLY(is_listed_as(d->t.pid, names[state])))
+	if (!EVENTUALLY(listing_shows(d->t.pid, names[state])))
 		FAIL("it does not come to be %s", names[state]);
 	if (state <= HELD_STATE && !EVENTUALLY(thread_is_parked(d->t.pid, d->spinner->tid)))
 		FAIL("it is not held");
@@ -369,6 +342,7 @@ static int poll_of(int error)
 
 static void expect_fate(struct __test_metadata *_metadata, struct dump *d, enum fate fate)
 {
+	struct listing_row row;
 	uint64_t turns;
 	int status;
 
@@ -376,7 +350,7 @@ static void expect_fate(struct __test_metadata *_metadata, struct dump *d, enum 
 	case HELD:
 		EXPECT_TRUE(EVENTUALLY(thread_is_parked(d->t.pid, d->spinner->tid)));
 		turns = target_turns(&d->t);
-		EXPECT_TRUE(is_listed(d->t.pid));
+		EXPECT_TRUE(listing_of(d->t.pid, &row));
 		EXPECT_EQ(turns, target_turns(&d->t));
 		break;
 	case RUNS:
@@ -423,8 +397,9 @@ static void run_cell(struct __test_metadata *_metadata, enum dump_state state, c
 		     const struct livecore_config *config, void (*happen)(struct dump *d),
 		     int error, enum fate fate)
 {
-	struct dump d;
+	struct listing_row row;
 	struct image image;
+	struct dump d;
 
 	dump_start(&d, state, argument, *config);
 	happen(&d);
@@ -438,7 +413,7 @@ static void run_cell(struct __test_metadata *_metadata, enum dump_state state, c
 	EXPECT_EQ(d.reader, waitpid(d.reader, NULL, 0));
 	close(d.event);
 	munmap(d.page, sizeof(*d.page));
-	EXPECT_FALSE(is_listed(d.t.pid));
+	EXPECT_FALSE(listing_of(d.t.pid, &row));
 	if (fate == DIES)
 		return;
 	/* The process is as before, and so is the module. */
