@@ -198,6 +198,15 @@ bool thread_sleeps_in(pid_t pid, pid_t tid, long nr)
 	return state == 'S' || state == 'D';
 }
 
+bool thread_rests_in(pid_t pid, pid_t tid, long nr)
+{
+	struct thread_syscall now;
+
+	/* The middle one waits until the thread is off its CPU. */
+	return thread_state(pid, tid) == 'S' && thread_syscall(pid, tid, &now) &&
+	       now.nr == nr && thread_state(pid, tid) == 'S';
+}
+
 size_t thread_list(pid_t pid, pid_t *tid, size_t max)
 {
 	struct dirent *entry;

@@ -70,6 +70,9 @@ bool thread_syscall(pid_t pid, pid_t tid, struct thread_syscall *syscall);
 /* Whether the thread sleeps in system call @nr. */
 bool thread_sleeps_in(pid_t pid, pid_t tid, long nr);
 
+/* The same, and it does not just wait for a lock or a page there (D). */
+bool thread_rests_in(pid_t pid, pid_t tid, long nr);
+
 /* The threads of a process: how many there are; at most @max are stored. */
 size_t thread_list(pid_t pid, pid_t *tid, size_t max);
 

@@ -126,7 +126,13 @@ static bool borrower_sleeps(pid_t pid, pid_t tid)
 	pid_t child = text ? atoi(text) : 0;
 
 	free(text);
-	return child && thread_sleeps_in(child, child, SYS_read);
+	return child && thread_rests_in(child, child, SYS_read);
+}
+
+/* Whether that call may sleep in D for good: for a child, or for a frozen file system. */
+static bool sleeps_in_d(int32_t nr)
+{
+	return nr == SYS_vfork || nr == SYS_write;
 }
 
 static bool slot_settled(struct target *target, struct target_slot *slot)
@@ -139,7 +145,9 @@ static bool slot_settled(struct target *target, struct target_slot *slot)
 		return LOAD(slot->counter) > 0;
 	if (slot->nr == SYS_vfork && !borrower_sleeps(target->pid, tid))
 		return false;
-	return thread_sleeps_in(target->pid, tid, slot->nr);
+	if (sleeps_in_d(slot->nr))
+		return thread_sleeps_in(target->pid, tid, slot->nr);
+	return thread_rests_in(target->pid, tid, slot->nr);
 }
 
 void target_settle(struct target *target)
