@@ -189,19 +189,6 @@ const char *fingerprint_now(pid_t pid)
 	return text.data;
 }
 
-const char *fingerprint(pid_t pid)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
-	fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-	/* 4: the soft-dirty bits. */
-	CHECK(write(fd, "4", 1));
-	close(fd);
-	return fingerprint_now(pid);
-}
-
 /* Nobody is where livecore holds threads, nor about to leave that place. */
 static bool all_have_left(pid_t pid)
 {
@@ -213,6 +200,43 @@ static bool all_have_left(pid_t pid)
 		if (thread_state(pid, tid[i]) == 'I')
 			return false;
 	return true;
+}
+
+/* A thread that was let go may take its time to get a CPU. */
+static void wait_for_those_who_leave(pid_t pid)
+{
+	if (!EVENTUALLY(all_have_left(pid)))
+		FAIL("a thread of %d is still held", pid);
+}
+
+/*
+ * Of what stands still: the same twice. A thread that is about to sleep has its
+ * last switch still to come, and a page that is moved is nowhere.
+ */
+const char *fingerprint(pid_t pid)
+{
+	char *before, *now;
+	char path[64];
+	bool same;
+	int fd;
+
+	wait_for_those_who_leave(pid);
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
+	fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+	/* 4: the soft-dirty bits. */
+	CHECK(write(fd, "4", 1));
+	close(fd);
+	now = (char *)fingerprint_now(pid);
+	for (int look = 1; look <= LOOKS; look++) {
+		pause_briefly();
+		before = now;
+		now = (char *)fingerprint_now(pid);
+		same = !strcmp(before, now);
+		free(before);
+		if (same)
+			break;
+	}
+	return now;
 }
 
 /* How many lines differ; says which, if @tell. */
@@ -242,9 +266,7 @@ size_t fingerprint_changes(pid_t pid, const char *before)
 {
 	size_t changes;
 
-	/* A thread that was let go may take its time to get a CPU. */
-	if (!EVENTUALLY(all_have_left(pid)))
-		FAIL("a thread of %d is still held", pid);
+	wait_for_those_who_leave(pid);
 	/*
 	 * What a dump has changed stays so. What the kernel does meanwhile, like
 	 * moving a page, passes.
