@@ -135,8 +135,9 @@ static bool sleeps_in_d(int32_t nr)
 	return nr == SYS_vfork || nr == SYS_write;
 }
 
-static bool slot_settled(struct target *target, struct target_slot *slot)
+bool target_has_settled(struct target *target, uint32_t number)
 {
+	struct target_slot *slot = &target->page->slot[number];
 	pid_t tid = LOAD(slot->tid);
 
 	if (!tid)
@@ -157,7 +158,7 @@ void target_settle(struct target *target)
 	for (uint32_t i = 0; i < slots; i++) {
 		struct target_slot *slot = &target->page->slot[i];
 
-		if (!EVENTUALLY(slot_settled(target, slot)))
+		if (!EVENTUALLY(target_has_settled(target, i)))
 			FAIL("thread %d of %d did not come to call %d", slot->tid,
 			     target->pid, slot->nr);
 	}

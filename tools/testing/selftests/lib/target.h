@@ -66,6 +66,9 @@ void target_start_known(struct target *target, enum target_class class, const ch
 /* Waits until every thread is where its slot says that it is going to be. */
 void target_settle(struct target *target);
 
+/* Whether that one thread is there. */
+bool target_has_settled(struct target *target, uint32_t number);
+
 /* Every slot of @target that spins goes on. */
 bool target_runs(struct target *target);
 
