@@ -626,7 +626,7 @@ CORE_TEST(exec_before_start)
 	target_expect(&t, 'R');
 	ASSERT_TRUE(has_executed(t.pid));
 	EXPECT_EQ(-ESRCH, live_start(fd));
-	EXPECT_TRUE(EVENTUALLY(thread_sleeps_in(t.pid, t.pid, SYS_read)));
+	target_settle(&t);
 	before = fingerprint(t.pid);
 	EXPECT_EQ(-ESRCH, live_start(fd));
 	EXPECT_EQ(0, fingerprint_changes(t.pid, before));
