@@ -277,6 +277,7 @@ RUNNING_TEST(busy_in_the_kernel)
 	target_settle(&t);
 	target_do(&t, 'g');
 	slot = &t.page->slot[1];
+	ASSERT_TRUE(EVENTUALLY(thread_rests_in(t.pid, t.pid, SYS_read)));
 	sysctl_set("livecore_timeout_ms", TIMEOUT_MS);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
