@@ -291,7 +291,7 @@ BLOCKED_TEST(woken_before_open_returns)
 	target_do(&t, 'g');
 	slot = &t.page->slot[1];
 	ASSERT_TRUE(EVENTUALLY(LOAD(t.page->value[TARGET_VALUES - 1])));
-	ASSERT_TRUE(EVENTUALLY(thread_sleeps_in(t.pid, t.pid, SYS_read)));
+	ASSERT_TRUE(EVENTUALLY(thread_rests_in(t.pid, t.pid, SYS_read)));
 	waker = CHECK(fork());
 	if (!waker) {
 		if (!EVENTUALLY(thread_waits_in(test, test, "livecore_wait_for_zero")))
