@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
@@ -165,14 +166,14 @@ CORE_TEST(last_close)
 	EXPECT_EQ(0, target_finish(&t));
 }
 
+/* Until the test, which has the same page, wakes it. */
 static void *nap(void *argument)
 {
 	struct target_slot *slot = argument;
-	struct timespec pause = { .tv_sec = 2 };
 	long got;
 
 	STORE(slot->tid, gettid());
-	got = syscall(SYS_nanosleep, &pause, NULL);
+	got = syscall(SYS_futex, &slot->value[0], FUTEX_WAIT, 0, NULL, NULL, 0);
 	STORE(slot->result, got < 0 ? -errno : 42);
 	STORE(slot->counter, 1);
 	return NULL;
@@ -182,7 +183,7 @@ TARGET(napper)
 {
 	struct target_slot *slot = target_slot(self);
 
-	slot->nr = SYS_nanosleep;
+	slot->nr = SYS_futex;
 	target_thread(slot, nap);
 	return target_serve(self);
 }
@@ -203,6 +204,7 @@ CORE_TEST(sleeper_that_wakes)
 	slot = &t.page->slot[1];
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, syscall(SYS_futex, &slot->value[0], FUTEX_WAKE, 1, NULL, NULL, 0));
 	ASSERT_EQ(0, image_read(&first, fd));
 	ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, slot->tid)));
 	EXPECT_EQ(0, LOAD(slot->result));
