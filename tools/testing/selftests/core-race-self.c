@@ -366,7 +366,7 @@ CORE_TEST(by_a_thread_that_forks)
 	/* The leader goes on, since it has opened it; and nobody else. */
 	target_do(&t, 'n');
 	EXPECT_EQ(turns, target_turns(&t) - LOAD(t.page->slot[0].counter));
-	EXPECT_TRUE(thread_is_parked(t.pid, t.page->slot[1].tid));
+	EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
 	STORE(t.page->value[CHILD_CLOSES], 1);
 	EXPECT_TRUE(target_runs(&t));
 	EXPECT_EQ(0, target_finish(&t));
@@ -489,7 +489,7 @@ CORE_TEST(by_its_twin)
 	ASSERT_LE(0, twin_opens(&t, t.pid));
 	EXPECT_EQ(0, t.page->value[ERROR]);
 	turns = target_turns(&t);
-	EXPECT_TRUE(thread_is_parked(t.pid, t.page->slot[1].tid));
+	EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
 	EXPECT_EQ(-EBUSY, core_open(t.page->value[TWIN_PID]));
 	EXPECT_EQ(turns, target_turns(&t));
 	twin_closes(&t);
@@ -713,7 +713,7 @@ CORE_TEST(given_to_its_child)
 	close(fd);
 	ASSERT_TRUE(EVENTUALLY(LOAD(r.t.page->value[DONE])));
 	turns = target_turns(&r.t);
-	EXPECT_TRUE(thread_is_parked(r.t.pid, r.t.page->slot[1].tid));
+	EXPECT_TRUE(EVENTUALLY(thread_is_parked(r.t.pid, r.t.page->slot[1].tid)));
 	EXPECT_EQ(turns, target_turns(&r.t));
 	STORE(r.t.page->value[CHILD_CLOSES], 1);
 	EXPECT_TRUE(target_runs(&r.t));
