@@ -22,6 +22,16 @@ int core_open(pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
+int core_open_in_time(pid_t pid)
+{
+	int fd;
+
+	do
+		fd = core_open(pid);
+	while (fd == -ETIMEDOUT);
+	return fd;
+}
+
 static bool bad(const char *what)
 {
 	fprintf(stderr, "# not a core: %s\n", what);

@@ -63,6 +63,12 @@ struct image {
 int core_open(pid_t pid);
 
 /*
+ * The same where kernel.livecore_stall_ms is short: opening itself may take
+ * longer on a busy machine, and is tried again then.
+ */
+int core_open_in_time(pid_t pid);
+
+/*
  * Reads from the file's position to its end. A negative errno is what read()
  * said, or -EBADMSG for what is not a core of an x86 process.
  */
