@@ -220,7 +220,7 @@ static void *open_and_exit(void *argument)
 {
 	struct target_slot *slot = argument;
 
-	STORE(our_page->value[FD], open("/proc/self/core", O_RDONLY | O_CLOEXEC));
+	STORE(our_page->value[FD], core_open_in_time(getpid()));
 	STORE(slot->tid, gettid());
 	return NULL;
 }
@@ -635,7 +635,7 @@ TARGET(receiver)
 	}
 	target_event(self, 'R');
 	while (target_command(self)) {
-		held = CHECK(core_open(self->page->value[VICTIM]));
+		held = CHECK(core_open_in_time(self->page->value[VICTIM]));
 		target_event(self, 'd');
 	}
 	kill(child, SIGKILL);
@@ -688,7 +688,7 @@ CORE_TEST(given_to_the_process_itself)
 
 	sysctl_set("livecore_stall_ms", STALL_MS);
 	start_receiver(&r, 0);
-	fd = core_open(r.t.pid);
+	fd = core_open_in_time(r.t.pid);
 	ASSERT_LE(0, fd);
 	begin = seconds_now();
 	send_descriptor(r.to_itself, fd);
@@ -727,13 +727,15 @@ CORE_TEST(given_to_whom_it_holds)
 	double begin;
 	int fd;
 
-	sysctl_set("livecore_stall_ms", STALL_MS);
+	/* Much later than the other one: who is let go first could read what he got. */
+	sysctl_set("livecore_stall_ms", 5 * STALL_MS);
 	start_receiver(&held, 0);
 	start_receiver(&holder, 1);
 	holder.t.page->value[VICTIM] = held.t.pid;
 	target_send(&holder.t, 'd');
 	target_expect(&holder.t, 'd');
-	fd = core_open(holder.t.pid);
+	sysctl_set("livecore_stall_ms", STALL_MS);
+	fd = core_open_in_time(holder.t.pid);
 	ASSERT_LE(0, fd);
 	begin = seconds_now();
 	send_descriptor(held.to_itself, fd);
