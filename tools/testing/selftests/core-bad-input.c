@@ -851,7 +851,7 @@ BAD_TEST(buffer_that_the_target_supplies)
 	t.page->value[UFFD] = uffd;
 	t.page->value[MISSING] = (uintptr_t)missing.address;
 	sysctl_set("livecore_stall_ms", 1000);
-	reader_fd = core_open(t.pid);
+	reader_fd = core_open_in_time(t.pid);
 	ASSERT_LE(0, reader_fd);
 	CHECK_ZERO(pthread_create(&thread, NULL, read_into_missing, NULL));
 	/* It wakes, and is held at once, until the watchdog has come. */

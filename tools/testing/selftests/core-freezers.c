@@ -142,7 +142,7 @@ static void reader_start(struct reader *reader, pid_t pid)
 		int fd;
 
 		close(opened[0]);
-		fd = core_open(pid);
+		fd = core_open_in_time(pid);
 		if (fd < 0)
 			_exit(-fd);
 		CHECK(write(opened[1], &byte, 1));

@@ -497,7 +497,7 @@ static int read_under_supervision(void *argument)
 	while (!LOAD(t->page->value[GO]))
 		usleep(1000);
 	close(listener);
-	fd = CHECK(core_open(t->pid));
+	fd = CHECK(core_open_in_time(t->pid));
 	/* The one who is to decide is held. */
 	if (syscall(SUPERVISED, 1) != 1 + ANSWER)
 		return 255;
@@ -704,6 +704,7 @@ TEST_F_TIMEOUT(served, maps_its_own_file, CORE_TEST_SECONDS)
 	target_do(&t, 'p');
 	EXPECT_TRUE(EVENTUALLY(LOAD(t.page->slot[2].counter)));
 	EXPECT_TRUE(EVENTUALLY(LOAD(t.page->slot[3].counter)));
+	sysctl_set("livecore_stall_ms", 30000);
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	image_free(&image);
 	EXPECT_EQ(0, t.page->value[WRONG]);

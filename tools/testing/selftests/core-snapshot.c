@@ -407,17 +407,18 @@ CORE_TEST(ends_with_the_gate)
 /* Nothing stands still for a reader that does nothing, so nothing ends it. */
 CORE_TEST(waits_for_an_idle_reader)
 {
-	double begin = seconds_now();
 	struct image image;
 	struct target t;
+	double begin;
 	int fd;
 
 	target_start(&t, "writer", NULL);
 	target_settle(&t);
 	sysctl_set("livecore_mode", 1);
 	sysctl_set("livecore_stall_ms", 1000);
-	fd = core_open(t.pid);
+	fd = core_open_in_time(t.pid);
 	ASSERT_LE(0, fd);
+	begin = seconds_now();
 	/* That a hold would have ended. */
 	EXPECT_TRUE(EVENTUALLY(seconds_now() - begin > 4));
 	ASSERT_EQ(0, image_read(&image, fd));

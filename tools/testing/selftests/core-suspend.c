@@ -199,7 +199,7 @@ SUSPEND_TEST(for_longer_than_the_watchdog)
 	sysctl_set("livecore_stall_ms", 1000);
 	target_start(&t, "spinners", NULL);
 	target_settle(&t);
-	fd = core_open(t.pid);
+	fd = core_open_in_time(t.pid);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(0, suspend());
 	EXPECT_EQ(-1, read(fd, &byte, 1));

@@ -341,7 +341,7 @@ TEST_F_TIMEOUT(held_fs, a_held_server_is_let_go, CORE_TEST_SECONDS)
 	target_start(&t, "serving_itself", self->path);
 	target_settle(&t);
 	sysctl_set("livecore_stall_ms", 2000);
-	fd = core_open(t.pid);
+	fd = core_open_in_time(t.pid);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(sizeof(head), pread(fd, head, sizeof(head), 0));
 	for (int i = 1; i < ehdr->e_phnum; i++) {
