@@ -28,8 +28,10 @@ enum {
 	ROUNDS		= 12,
 	STEPS		= 14,
 	MOST_SECONDS	= 1,	/* in one of them: an open that waits for somebody to die */
-	/* Far below the watchdog's 30 s, and timeout_ms; far above what it takes emulated. */
-	DEATH_SECONDS	= 15,
+	/* So that it is not the watchdog. */
+	NEVER_MS	= 3600000,
+	/* Far below timeout_ms, far above what it takes emulated. */
+	DEATH_SECONDS	= 40,
 };
 
 /* Between a test and who dumps for it. */
@@ -229,6 +231,7 @@ FIXTURE_VARIANT_ADD(killed, reader_that_copies)
 FIXTURE_SETUP(killed)
 {
 	sysctl_prepare(&self->sysctls);
+	sysctl_set("livecore_stall_ms", NEVER_MS);
 }
 
 FIXTURE_TEARDOWN_PARENT(killed)
@@ -605,6 +608,7 @@ FIXTURE_SETUP(out_of_memory)
 {
 	sysctl_prepare(&self->sysctls);
 	sysctl_set("livecore_mode", variant->mode);
+	sysctl_set("livecore_stall_ms", NEVER_MS);
 	cgroup_create("+memory");
 }
 
