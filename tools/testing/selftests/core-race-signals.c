@@ -455,7 +455,9 @@ CORE_TEST(fatal_ones_end_it)
 					/* Should it be too early, that is as good. */
 					STORE(t.page->value[ARM], fatal[i]);
 					STORE(t.page->value[ARM_MS], 100);
-					target_do(&t, 't');
+					target_send(&t, 't');
+					/* It answers, or is dead. */
+					CHECK(read(t.event, &byte, 1));
 				}
 				fd = dump_with(&t, policy);
 				if (!inside)
