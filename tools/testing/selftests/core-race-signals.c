@@ -782,7 +782,10 @@ static int read_in_foreground(struct foreground *foreground)
 	signal(SIGTTOU, SIG_DFL);
 	STORE(foreground->pid, getpid());
 	CHECK(write(foreground->events, "s", 1));
-	fd = live_dump(foreground->target->pid, &config);
+	/* It may take longer than the watchdog's second. */
+	do
+		fd = live_dump(foreground->target->pid, &config);
+	while (fd == -ETIMEDOUT);
 	if (fd < 0)
 		return -fd;
 	CHECK(write(foreground->events, "o", 1));
