@@ -179,7 +179,8 @@ static void serve(void *argument)
 	}
 	for (int n = 0; n < KNOWN_THREADS; n++) {
 		target_thread(slots[n], stay);
-		if (!EVENTUALLY(LOAD(known[n].loaded)))
+		if (!EVENTUALLY(known_spins(n) ? known_has_arrived(&known[n]) :
+						 LOAD(known[n].loaded)))
 			FAIL("thread %d does not get there", n);
 		STORE(slots[n]->counter, 1);
 	}

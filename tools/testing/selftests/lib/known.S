@@ -31,8 +31,13 @@
 	mov	0x58(%rdi), %rcx
 	mov	0x60(%rdi), %rdx
 	mov	0x68(%rdi), %rsi
+	mov	%rsp, KNOWN_STACK(%rdi)
 	movl	$1, KNOWN_LOADED(%rdi)
 	mov	0x70(%rdi), %rdi
+.endm
+
+.macro arrive
+	movl	$KNOWN_ARRIVED, -8(%rsp)
 .endm
 
 .macro call_kernel
@@ -57,8 +62,13 @@
 	mov	0x18(%eax), %esi
 	mov	0x20(%eax), %edi
 	mov	0x28(%eax), %ebp
+	mov	%esp, KNOWN_STACK(%eax)
 	movl	$1, KNOWN_LOADED(%eax)
 	mov	0x30(%eax), %eax
+.endm
+
+.macro arrive
+	movl	$KNOWN_ARRIVED, -8(%esp)
 .endm
 
 .macro call_kernel
@@ -71,6 +81,7 @@
 	.type	known_spin, @function
 known_spin:
 	load
+	arrive
 known_spin_here:
 	jmp	known_spin_here
 	.size	known_spin, . - known_spin

@@ -10,7 +10,11 @@
 /* Offsets for known.S. */
 #define KNOWN_MXCSR	128
 #define KNOWN_LOADED	132
+#define KNOWN_STACK	136
 #define KNOWN_YMM	160
+
+/* What a thread that spins has written right below its stack when it gets there. */
+#define KNOWN_ARRIVED	0x600d1dea
 
 #ifndef __ASSEMBLER__
 #include <stdbool.h>
@@ -41,12 +45,14 @@ struct known {
 	uint64_t reg[16];	/* of 32-bit registers the lower halves */
 	uint32_t mxcsr;
 	uint32_t loaded;	/* set when all but the last register are */
-	uint64_t reserved[3];
+	uint64_t stack;		/* the stack pointer */
+	uint64_t reserved[2];
 	unsigned char ymm[16][32];
 };
 
 _Static_assert(offsetof(struct known, mxcsr) == KNOWN_MXCSR, "known.S");
 _Static_assert(offsetof(struct known, loaded) == KNOWN_LOADED, "known.S");
+_Static_assert(offsetof(struct known, stack) == KNOWN_STACK, "known.S");
 _Static_assert(offsetof(struct known, ymm) == KNOWN_YMM, "known.S");
 
 /* The threads of known-states.c, in the order of their slots behind the leader's. */
@@ -78,6 +84,8 @@ void known_fill(struct known *known, unsigned int number);
 
 /* Loads the registers, and stays at known_spin_here. */
 void known_spin(struct known *known);
+/* Is it there, to the instruction? */
+bool known_has_arrived(const struct known *known);
 extern const char known_spin_here[];
 
 /* Loads the registers, and makes the system call that they are for. */
