@@ -18,6 +18,7 @@ enum {
 	MIB	= 1 << 20,
 	SIZE	= 4 * MIB,	/* of each region */
 	HUGE	= 2 * MIB,
+	POOL	= (SIZE + HUGE) / HUGE,	/* of huge pages */
 	/* Of one round (rust/sys/pages.rs): so much of memory, in so many runs. */
 	ROUND	= 2 * MIB,
 	RUNS	= 128,
@@ -93,6 +94,16 @@ static void set_huge_pages(long count)
 	CHECK(fclose(file));
 }
 
+/* So many that nobody has: the target of the test before may still be dying. */
+static bool are_free(long count)
+{
+	char *text = CHECK_POINTER(proc_text("meminfo"));
+	long long free_pages = text_number(text, "HugePages_Free");
+
+	free(text);
+	return free_pages >= count;
+}
+
 /* How often this thread asks for any mmap_lock. */
 static int count_rounds(void)
 {
@@ -123,7 +134,8 @@ FIXTURE_SETUP(costs)
 	char path[64];
 
 	sysctl_prepare(&self->sysctls);
-	set_huge_pages(3);
+	set_huge_pages(POOL);
+	ASSERT_TRUE(EVENTUALLY(are_free(POOL)));
 	target_start(&self->target, "costly", NULL);
 	target_settle(&self->target);
 	self->reader.page = self->target.page;
