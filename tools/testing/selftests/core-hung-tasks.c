@@ -166,6 +166,8 @@ TEST_F_TIMEOUT(hung, neither_hung_nor_load, CORE_TEST_SECONDS)
 	struct target t;
 	int fd, bytes;
 
+	/* It is held, and not read, for half of the default. */
+	sysctl_set("livecore_stall_ms", 3600000);
 	CHECK(mkfifo("waiters", 0600));
 	bytes = CHECK(open("waiters", O_RDWR | O_CLOEXEC));
 	target_start(&t, "waiters", "waiters");
