@@ -40,6 +40,8 @@ TARGET(spinners)
 
 	self->page->value[COUNTER] = (uint64_t)&counter;
 	CHECK_ZERO(pthread_create(&thread, NULL, count, self->page));
+	if (!EVENTUALLY(LOAD(counter)))
+		FAIL("it does not count");
 	spinners_start(self, SPINNERS);
 	return target_serve(self);
 }
