@@ -134,7 +134,7 @@ UNLOAD_TEST(entries_that_somebody_holds)
 	char directory[] = "/tmp/livecore-XXXXXX";
 	char path[64], other_path[64];
 	struct image image;
-	int held, other;
+	int held, other, fd;
 	struct target t;
 	struct stat st;
 
@@ -167,7 +167,9 @@ UNLOAD_TEST(entries_that_somebody_holds)
 	EXPECT_TRUE(proc_lists("core", "%d", t.pid));
 	ASSERT_EQ(0, image_dump(&image, t.pid));
 	image_free(&image);
-	EXPECT_EQ(0, open("core", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0);
+	fd = open("core", O_RDONLY | O_CLOEXEC);
+	EXPECT_LE(0, fd);
+	close(fd);
 	expect_dead(_metadata, held);
 	expect_dead(_metadata, other);
 	close(held);
