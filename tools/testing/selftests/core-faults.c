@@ -542,7 +542,7 @@ TARGET(maker)
 static bool maker_waits(struct target *t)
 {
 	return LOAD(t->page->value[MISSING]) &&
-	       thread_sleeps_in(t->pid, LOAD(t->page->slot[1].tid), SYS_clone);
+	       thread_rests_in(t->pid, LOAD(t->page->slot[1].tid), SYS_clone);
 }
 
 FAULTS_TEST(new_threads)
