@@ -106,8 +106,8 @@ static bool is_uncharged(const char *name)
 	return !strncmp(name, "kmalloc-", 8) && !strstr(name, "-cg-");
 }
 
-/* How many caches have grown by as much as @objects. */
-static int caches_grown(const struct caches *before, unsigned long objects)
+/* How many caches have grown by as much as @objects; says which, if @tell. */
+static int caches_grown(const struct caches *before, unsigned long objects, bool tell)
 {
 	static struct caches now;
 	int grown = 0;
@@ -120,8 +120,9 @@ static int caches_grown(const struct caches *before, unsigned long objects)
 		/* Given back many at a time, and late. */
 		if (cache->objects < former + objects || !strcmp(cache->name, "vmap_area"))
 			continue;
-		fprintf(stderr, "# %s has %lu objects of %lu bytes, and had %lu\n", cache->name,
-			cache->objects, cache->size, former);
+		if (tell)
+			fprintf(stderr, "# %s has %lu objects of %lu bytes, and had %lu\n",
+				cache->name, cache->objects, cache->size, former);
 		grown++;
 	}
 	return grown;
@@ -213,12 +214,15 @@ OPENS_TEST(leave_nothing)
 	for (unsigned long i = 0; i < opens; i++)
 		open_each(t.pid, i);
 	tally("dumps", 2 * opens);
-	/* Each kind has allocated more than one object of everything for every open. */
-	EXPECT_EQ(0, caches_grown(&before, opens / 2));
-	/* Some of it is given back after a grace period, or by a work. */
+	/*
+	 * Each kind has allocated more than one object of everything for every open.
+	 * Some of it is given back after a grace period, or by a work.
+	 */
+	EXPECT_TRUE(EVENTUALLY(!caches_grown(&before, opens / 2, false)) ||
+		    !caches_grown(&before, opens / 2, true));
 	EXPECT_TRUE(EVENTUALLY(has_shrunk_to(memory + NOISE)))
 		TH_LOG("%ld bytes, before %ld", kernel_memory(), memory);
-	EXPECT_GT(charged + NOISE, cgroup_kernel_bytes());
+	EXPECT_TRUE(EVENTUALLY(cgroup_kernel_bytes() < charged + NOISE));
 	EXPECT_EQ(0, target_finish(&t));
 	EXPECT_TRUE(module_unloads());
 	EXPECT_EQ(0, module_load());
