@@ -21,7 +21,7 @@ pub(crate) struct Target {
     pub(crate) privileged: bool,
     /// Is it the caller's own?
     itself: bool,
-    /// Where its root is, as the caller sees it; `None` if not told.
+    /// Where its root is, as the caller sees it; `None` where that is too long a path.
     pub(crate) root: Option<KVec<u8>>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn check(entry: &Entry<'_>, config: &Config) -> Result<Target> {
     if !admits(itself) {
         return Err(EPERM);
     }
-    let root = entry.root(&task)?;
+    let root = root(&task, &mm)?;
     Ok(Target {
         task,
         mm,
@@ -83,6 +83,22 @@ fn memory(entry: &Entry<'_>, leader: ARef<Task>) -> Result<(ARef<Task>, ARef<Mm>
             // This one has exited meanwhile.
             Err(error) if error == ESRCH => (),
             result => return result.map(|mm| (task, mm)),
+        }
+    }
+    Err(ESRCH)
+}
+
+/// Where the root of the process is, by way of any thread that has not exited; `None` where
+/// its path is too long; `ESRCH`, `ENOMEM`.
+fn root(task: &Task, mm: &Mm) -> Result<Option<KVec<u8>>> {
+    match task::root(task, mm) {
+        Err(error) if error == ESRCH => (),
+        result => return result,
+    }
+    for task in task::threads(task)? {
+        match task::root(&task, mm) {
+            Err(error) if error == ESRCH => (),
+            result => return result,
         }
     }
     Err(ESRCH)

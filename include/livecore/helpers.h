@@ -67,7 +67,6 @@ void livecore_drop_core_dentries(void);
 /* procfs.c: what a file below /proc/<pid>/ stands for. */
 struct task_struct *livecore_proc_task(struct file *file);
 struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task);
-char *livecore_proc_root(struct file *file, struct task_struct *task, char *buffer, int size);
 void livecore_file_set_size(struct file *file, loff_t size);
 
 /* uaccess.c */
@@ -110,6 +109,8 @@ struct livecore_process_info {
 
 unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
 			      unsigned int max);
+char *livecore_task_root(struct task_struct *task, const struct mm_struct *mm, char *buffer,
+			 int size);
 void livecore_thread_info(struct task_struct *task, struct livecore_thread_info *info);
 void livecore_process_info(struct task_struct *any, bool short_ids,
 			   struct livecore_process_info *info);

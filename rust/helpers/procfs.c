@@ -3,7 +3,6 @@
 #include <linux/dcache.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/namei.h>
 #include <linux/path.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
@@ -96,40 +95,6 @@ struct mm_struct *livecore_proc_mm(struct file *file, struct task_struct *task)
 	}
 	put_pid(pid);
 	return mm;
-}
-
-/**
- * livecore_proc_root() - The path of the process's root, as the caller sees it.
- * @file: the open `core`
- * @task: a live thread of the process
- * @buffer: room for the path
- * @size: of the buffer, in bytes
- *
- * By way of the sibling `root`, with the caller's credentials. May sleep.
- *
- * Return: the path, somewhere in @buffer, or an error pointer.
- */
-char *livecore_proc_root(struct file *file, struct task_struct *task, char *buffer, int size)
-{
-	const struct inode *inode = file_inode(file);
-	struct pid *pid = get_task_pid(task, PIDTYPE_PID);
-	char name[32];
-	struct dentry *dir;
-	struct path root;
-	char *path;
-	int err;
-
-	sibling_name(name, sizeof(name), "root", inode, pid);
-	put_pid(pid);
-	dir = dget_parent(file->f_path.dentry);
-	err = vfs_path_lookup(dir, file->f_path.mnt, name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY,
-			      &root);
-	dput(dir);
-	if (err)
-		return ERR_PTR(err);
-	path = d_path(&root, buffer, size);
-	path_put(&root);
-	return path;
 }
 
 /*

@@ -2,7 +2,11 @@
 /* The threads of a process, and what the notes say of each. */
 #include <linux/compat.h>
 #include <linux/cred.h>
+#include <linux/dcache.h>
+#include <linux/err.h>
+#include <linux/fs_struct.h>
 #include <linux/highuid.h>
+#include <linux/path.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/rcupdate.h>
@@ -38,6 +42,38 @@ unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
 	}
 	rcu_read_unlock();
 	return count;
+}
+
+/**
+ * livecore_task_root() - The path of a thread's root, as the caller sees it.
+ * @task: the thread
+ * @mm: the memory that it has to have, which the caller may read
+ * @buffer: room for the path
+ * @size: of the buffer, in bytes
+ *
+ * What get_task_root() of fs/proc/base.c finds, and nothing has to be allocated
+ * for. Who may read a process's memory may follow its `root`, too: that asks for
+ * less (PTRACE_MODE_READ). May sleep.
+ *
+ * Return: the path, somewhere in @buffer; -ESRCH where the thread has other memory
+ * by now, or none; -ENAMETOOLONG.
+ */
+char *livecore_task_root(struct task_struct *task, const struct mm_struct *mm, char *buffer,
+			 int size)
+{
+	struct path root = {};
+	char *path;
+
+	/* Holds ->mm and ->fs; a thread that exits loses the former first. */
+	task_lock(task);
+	if (task->mm == mm && task->fs)
+		get_fs_root(task->fs, &root);
+	task_unlock(task);
+	if (!root.dentry)
+		return ERR_PTR(-ESRCH);
+	path = d_path(&root, buffer, size);
+	path_put(&root);
+	return path;
 }
 
 /* Under RCU. */

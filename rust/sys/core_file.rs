@@ -5,7 +5,6 @@
 use super::{ffi, module::ModuleRef, park::Pollers, task, uapi};
 use core::marker::PhantomData;
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
     error::{from_err_ptr, to_result},
     fs::{
@@ -16,7 +15,6 @@ use kernel::{
     iov::IovIterDest,
     mm::Mm,
     prelude::*,
-    str::CStr,
     sync::{aref::ARef, Arc},
     task::Task,
     types::ForeignOwnable,
@@ -125,36 +123,6 @@ impl Entry<'_> {
         let mm = core::ptr::NonNull::new(mm.cast::<Mm>()).ok_or(ESRCH)?;
         // SAFETY: `Mm` is a transparent wrapper; the reference on `mm_count` is ours.
         Ok(unsafe { ARef::from_raw(mm) })
-    }
-}
-
-/// The longest path that is made of a root, in bytes.
-const PATH_MAX: usize = 4096;
-
-impl Entry<'_> {
-    /// The path of the root of a process of which `task` is a live thread, as the caller sees
-    /// it; `None` where it cannot be told; `ENOMEM`. May sleep.
-    pub(crate) fn root(&self, task: &Task) -> Result<Option<KVec<u8>>> {
-        let mut buffer = KVec::from_elem(0u8, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
-        // SAFETY: By the type invariant; `task` is referenced, the buffer as long as stated.
-        let path = from_err_ptr(unsafe {
-            ffi::livecore_proc_root(
-                self.file,
-                task.as_ptr(),
-                buffer.as_mut_ptr().cast(),
-                PATH_MAX as c_int,
-            )
-        });
-        let path = match path {
-            Ok(path) => path,
-            Err(error) if error == ENOMEM => return Err(error),
-            Err(_) => return Ok(None),
-        };
-        // SAFETY: It points into the buffer, at a string that ends with it.
-        let path = unsafe { CStr::from_char_ptr(path) }.to_bytes();
-        let mut root = KVec::with_capacity(path.len(), GFP_KERNEL_ACCOUNT)?;
-        root.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
-        Ok(Some(root))
     }
 }
 

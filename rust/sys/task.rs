@@ -2,10 +2,11 @@
 
 //! What [`Task`] of the kernel crate does not tell of threads.
 
-use super::ffi;
+use super::{errno, ffi};
 use core::ptr::{self, NonNull};
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT, bindings, mm::Mm, prelude::*, sync::aref::ARef, task::Task,
+    alloc::flags::GFP_KERNEL_ACCOUNT, bindings, error::from_err_ptr, mm::Mm, prelude::*, str::CStr,
+    sync::aref::ARef, task::Task,
 };
 
 /// Takes over a reference on a task; `None` for NULL.
@@ -58,6 +59,36 @@ pub(crate) fn threads(any: &Task) -> Result<KVVec<ARef<Task>>> {
         }
         room = count.saturating_add(count / 8);
     }
+}
+
+/// The longest path of a root, in bytes.
+const PATH_MAX: usize = 4096;
+
+/// The path of the root of `task`, as the caller sees it; `None` where that is too long; `ESRCH`
+/// where the thread has other memory than `mm` by now, or none; `ENOMEM`. May sleep.
+///
+/// The caller may read `mm`.
+pub(crate) fn root(task: &Task, mm: &Mm) -> Result<Option<KVec<u8>>> {
+    let mut buffer = KVec::from_elem(0u8, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
+    // SAFETY: `task` is referenced; `mm` is compared alone; the buffer is as long as stated.
+    let path = from_err_ptr(unsafe {
+        ffi::livecore_task_root(
+            task.as_ptr(),
+            mm.as_raw(),
+            buffer.as_mut_ptr().cast(),
+            PATH_MAX as c_int,
+        )
+    });
+    let path = match path {
+        Ok(path) => path,
+        Err(error) if error == errno::enametoolong() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // SAFETY: It points into the buffer, at a string that ends within it.
+    let path = unsafe { CStr::from_char_ptr(path) }.to_bytes();
+    let mut root = KVec::with_capacity(path.len(), GFP_KERNEL_ACCOUNT)?;
+    root.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
+    Ok(Some(root))
 }
 
 /// An address space as a name: to compare, not to look into.
