@@ -7,6 +7,7 @@ tools/testing/selftests/tests has a line for each test: its name, then any of
     timeout=SECONDS      for a stock kernel; the debug kernel gets three times as long
     reboot               a guest of its own
     module=no            that guest does not load the module
+    arguments=A,B=C      a guest of its own, whose kernel is booted with these words, too
     prepare              it is called with --prepare outside of the guest first
     short                also on the other images and boots (`short` in kernels.toml)
     check=first|first+debug  `make check` runs it on the first series alone, or on the debug kernel
@@ -55,6 +56,7 @@ class Selftest:
     timeout_s: int = _TIMEOUT_S
     reboot: bool = False
     module: bool = True
+    arguments: tuple[str, ...] = ()
     prepare: bool = False
     short: bool = False
     soak: bool = False
@@ -93,6 +95,8 @@ def _parse(words: list[str]) -> Selftest:
                 test = replace(test, soak=True)
             case ("module", _, "no"):
                 test = replace(test, module=False, reboot=True)
+            case ("arguments", _, value) if value:
+                test = replace(test, arguments=tuple(value.split(",")), reboot=True)
             case _:
                 raise LabError(f"tools/testing/selftests/tests: {words[0]}: what is '{word}'?")
     return test
@@ -215,6 +219,7 @@ class Selftests:
             self.kernel,
             self.variant,
             module=self.livecore if runs[0].test.module else None,
+            kernel_arguments=runs[0].test.arguments,
             environment={
                 "LIVECORE_KO": str(self.livecore),
                 "LIVECORE_TEST_MODULES": str(self.test_modules),
