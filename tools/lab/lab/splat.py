@@ -22,7 +22,7 @@ _HARMLESS = re.compile(r"Command line:|Kernel command line:|kmemleak: Kernel mem
 # The kernel shows the stack of whoever runs out of memory, which is no bug of anybody's: from
 # this line up to that. Where a memory cgroup does, something was killed that no test wants dead.
 _OOM = re.compile(r"invoked oom-killer:")
-_OOM_END = re.compile(r"</TASK>")
+_STACK_END = re.compile(r"</TASK>")
 
 # KCSAN tells of all races, and most are the kernel's own. Ours have a function of ours in one of
 # the stacks, which are between the first line and a line of = signs.
@@ -34,6 +34,12 @@ _OURS = re.compile(r"\[livecore\]")
 _KILLS = re.compile(r"livecore-lab: a cgroup runs out of memory")
 _KILLS_END = re.compile(r"livecore-lab: nobody else is killed")
 _KILLED = "Memory cgroup out of memory"
+
+# lib/faults.c says so, where a test lets allocations fail. Of those vmalloc() shows the stack, as
+# the kernel does of whoever runs out of memory.
+_FAULTS = re.compile(r"livecore-lab: allocations are made to fail")
+_FAULTS_END = re.compile(r"livecore-lab: no allocation is made to fail")
+_FAILED = re.compile(r": vmalloc error: size \d+, ")
 
 # guest/selftests says so before each test.
 _TEST = re.compile(r"livecore-lab: test (\S+)")
@@ -54,16 +60,20 @@ def _told(log: Path) -> Iterator[tuple[str, bool]]:
     if not log.exists():
         return
     during = race = ""
-    ours = out_of_memory = kills = False
+    ours = shows_stack = kills = faults = False
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if match := _TEST.search(line):
                 during = f" (during {match.group(1)})"
-                out_of_memory = kills = False
+                shows_stack = kills = faults = False
             if _KILLS.search(line) or _KILLS_END.search(line):
                 kills = bool(_KILLS.search(line))
-            if _OOM.search(line) or _OOM_END.search(line):
-                out_of_memory = bool(_OOM.search(line))
+            if _FAULTS.search(line) or _FAULTS_END.search(line):
+                faults = bool(_FAULTS.search(line))
+            if _OOM.search(line) or (faults and _FAILED.search(line)):
+                shows_stack = True
+            elif _STACK_END.search(line):
+                shows_stack = False
             if _RACE.search(line):
                 race, ours = line.strip() + during, False
                 continue
@@ -73,7 +83,7 @@ def _told(log: Path) -> Iterator[tuple[str, bool]]:
                 race = ""
             harmless = (
                 _HARMLESS.search(line)
-                or (out_of_memory and "Call Trace" in line)
+                or (shows_stack and "Call Trace" in line)
                 or (kills and _KILLED in line)
             )
             if _SPLAT.search(line) and not harmless:
