@@ -33,8 +33,11 @@ enum {
 	MAX_FAULTS	= 20000,
 	/* Before there is a dump, to open core, mem and root. */
 	MAX_LOOKUPS	= 60,
-	/* How many allocations of the module loader's fail: some of all, others in each run. */
+	/* How often it is tried with each chance of a failure. */
+	CHANCES		= 60,
+	/* How many allocations of loading fail: some of all, others in each run. */
 	LOADS		= 30,
+	MODULE_LOADS	= 80,
 	/* target_page.value[] of a process that makes threads. */
 	MAKER		= 0,
 	MISSING,
@@ -100,6 +103,20 @@ struct sweep {
 	int pipe[2];
 };
 
+static void write_file(const char *path, const char *text)
+{
+	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+
+	CHECK(write(fd, text, strlen(text)));
+	close(fd);
+}
+
+/* Those of the module's own tests, which run when it is loaded, are not what this is about. */
+static void filter_module_tests(const char *which)
+{
+	write_file("/sys/module/kunit/parameters/filter_glob", which);
+}
+
 FIXTURE(faults)
 {
 	struct sysctl_values sysctls;
@@ -117,7 +134,8 @@ FIXTURE_SETUP(faults)
 
 FIXTURE_TEARDOWN_PARENT(faults)
 {
-	faults_of_modules_alone(false);
+	faults_end();
+	filter_module_tests("*");
 	/* For those who come after a test that has failed in between. */
 	if (!module_is_loaded())
 		module_load();
@@ -155,11 +173,13 @@ static bool try_with(struct __test_metadata *_metadata, struct sweep *s, unsigne
 
 static void sweep(struct __test_metadata *_metadata, struct sweep *s, try_t try, look_t look)
 {
-	unsigned int nth = 0;
+	for (unsigned long round = 0; round < rounds(1); round++) {
+		unsigned int nth = 0;
 
-	do {
-		ASSERT_GT(MAX_FAULTS, ++nth);
-	} while (!try_with(_metadata, s, nth, try, look));
+		do {
+			ASSERT_GT(MAX_FAULTS, ++nth);
+		} while (!try_with(_metadata, s, nth, try, look));
+	}
 }
 
 /* Opening */
@@ -170,14 +190,6 @@ static void start(struct __test_metadata *_metadata, struct sweep *s)
 	target_start(&s->target, "mixed", s->directory);
 	target_settle(&s->target);
 	ASSERT_EQ(0, image_dump(&s->image, s->target.pid));
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
 }
 
 static void finish(struct __test_metadata *_metadata, struct sweep *s)
@@ -603,6 +615,60 @@ FAULTS_TEST(new_threads)
 	tally("faults injected", s->injected);
 }
 
+/* Several at a time, of one kind or of both, in whatever is done. */
+static long try_uses(struct sweep *s)
+{
+	static const try_t uses[] = { try_pread, try_seek, try_poll, try_list };
+	long result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(uses) && result >= 0; i++)
+		result = uses[i](s);
+	return result;
+}
+
+FAULTS_TEST(at_random)
+{
+	/* Per cent, of slab and of pages. */
+	static const unsigned int chances[][2] = { { 2, 0 }, { 0, 5 }, { 1, 1 }, { 10, 10 } };
+	struct sweep *s = &self->sweep;
+	struct random random = random_stream(random_seed(), 0);
+	unsigned int failed = 0, done = 0;
+	int take = faults_chances();
+
+	start(_metadata, s);
+	s->buffer = CHECK_POINTER(calloc(1, CHUNK + 1));
+	for (size_t i = 0; i < ARRAY_SIZE(chances); i++) {
+		faults_set_chances(chances[i][0], chances[i][1]);
+		for (unsigned long round = 0; round < rounds(CHANCES); round++) {
+			long result;
+
+			sysctl_set("livecore_mode", random_below(&random, 2));
+			s->offset = random_below(&random, s->image.size);
+			faults_take_chances(take, true);
+			result = core_open(s->target.pid);
+			s->fd = result;
+			if (s->fd >= 0)
+				result = try_uses(s);
+			faults_take_chances(take, false);
+			if (result < 0) {
+				EXPECT_EQ(-ENOMEM, result);
+				failed++;
+			} else {
+				done++;
+			}
+			if (s->fd >= 0)
+				look_at_dump(_metadata, s, s->fd);
+		}
+		s->injected += faults_by_chance();
+	}
+	fprintf(stderr, "# by chance: %u failed, %u did not\n", failed, done);
+	EXPECT_LT(0, failed);
+	EXPECT_LT(0, done);
+	close(take);
+	free(s->buffer);
+	finish(_metadata, s);
+}
+
 /* Loading */
 
 static long try_load(struct sweep *s)
@@ -644,13 +710,17 @@ FAULTS_TEST(loading)
 {
 	struct sweep *s = &self->sweep;
 	struct random random = random_stream(random_seed(), 0);
-	unsigned int all, samples = rounds(LOADS);
+	unsigned int all, step, samples = rounds(LOADS);
 
+	s->begin = seconds_now();
 	s->fd = CHECK(open(CHECK_POINTER(getenv("LIVECORE_KO")), O_RDONLY | O_CLOEXEC));
 	ASSERT_TRUE(module_unloads());
+	filter_module_tests("none");
 	faults_of_modules_alone(true);
 	all = loading(_metadata, s);
-	for (unsigned int nth = 1; nth <= all; nth++)
+	/* From one to the next, all of them where there is time. */
+	step = 1 + all / (1 + rounds(MODULE_LOADS));
+	for (unsigned int nth = 1 + random_below(&random, step); nth <= all; nth += step)
 		try_load_with(_metadata, s, nth);
 	faults_of_modules_alone(false);
 	all = loading(_metadata, s);
@@ -658,6 +728,7 @@ FAULTS_TEST(loading)
 		try_load_with(_metadata, s, 1 + random_below(&random, all));
 	close(s->fd);
 	EXPECT_EQ(0, module_load());
+	fprintf(stderr, "# %u faults, %.0f s\n", s->injected, seconds_now() - s->begin);
 	tally("faults injected", s->injected);
 }
 

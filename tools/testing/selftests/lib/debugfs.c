@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 
 #include "check.h"
@@ -27,4 +28,24 @@ void debugfs_write(const char *name, const char *text)
 	if (write(fd, text, strlen(text)) < 0)
 		FAIL("%s into %s: %s", text, path, strerror(errno));
 	close(fd);
+}
+
+void debugfs_write_number(const char *name, long value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", value);
+	debugfs_write(name, text);
+}
+
+long debugfs_number(const char *name)
+{
+	char path[128], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), DEBUGFS "/%s", name);
+	fd = CHECK(open(path, O_RDONLY | O_CLOEXEC));
+	CHECK(read(fd, text, sizeof(text) - 1));
+	close(fd);
+	return strtol(text, NULL, 0);
 }

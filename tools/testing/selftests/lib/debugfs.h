@@ -12,5 +12,7 @@ void debugfs_mount(void);
 
 /* @name below DEBUGFS has to be there. */
 void debugfs_write(const char *name, const char *text);
+void debugfs_write_number(const char *name, long value);
+long debugfs_number(const char *name);
 
 #endif /* LIVECORE_DEBUGFS_H */

@@ -9,6 +9,44 @@
 #include "check.h"
 #include "debugfs.h"
 #include "faults.h"
+#include "proc.h"
+
+/* Of those by chance; it is counted down. */
+#define TIMES	1000000000
+
+static const char * const kinds[] = { "failslab", "fail_page_alloc" };
+
+static void tell_log(const char *text)
+{
+	int fd = CHECK(open("/dev/kmsg", O_WRONLY | O_CLOEXEC));
+
+	CHECK(write(fd, text, strlen(text)));
+	close(fd);
+}
+
+/*
+ * kmemleak's note of an allocation is one, too, and it can do without: half of
+ * all. They are made by one function, which ends where the next begins.
+ */
+static void spare_kmemleak(void)
+{
+	char *text = CHECK_POINTER(proc_text("kallsyms")), start[32], end[32];
+	char *line = CHECK_POINTER(strstr(text, " t __alloc_object\n"));
+
+	if (sscanf(line - 16, "%16s t __alloc_object\n%16s", start, end) != 2)
+		FAIL("/proc/kallsyms does not say where __alloc_object() is");
+	free(text);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		char name[64], value[40];
+
+		snprintf(name, sizeof(name), "%s/reject-start", kinds[i]);
+		snprintf(value, sizeof(value), "0x%s", start);
+		debugfs_write(name, value);
+		snprintf(name, sizeof(name), "%s/reject-end", kinds[i]);
+		snprintf(value, sizeof(value), "0x%s", end);
+		debugfs_write(name, value);
+	}
+}
 
 void faults_prepare(void)
 {
@@ -17,6 +55,9 @@ void faults_prepare(void)
 		{ "failslab/cache-filter", "N" },
 		/* What it says there has a stack in it, as a splat has. */
 		{ "failslab/verbose", "0" },
+		/* By fail-nth alone, and where make-it-fail says so. */
+		{ "failslab/task-filter", "Y" },
+		{ "fail_page_alloc/task-filter", "Y" },
 		{ "fail_page_alloc/ignore-gfp-wait", "N" },
 		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ "fail_page_alloc/min-order", "0" },
@@ -26,6 +67,16 @@ void faults_prepare(void)
 	debugfs_mount();
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		debugfs_write(settings[i][0], settings[i][1]);
+	if (!debugfs_number("failslab/reject-start"))
+		spare_kmemleak();
+	tell_log("livecore-lab: allocations are made to fail");
+}
+
+void faults_end(void)
+{
+	faults_of_modules_alone(false);
+	faults_set_chances(0, 0);
+	tell_log("livecore-lab: no allocation is made to fail");
 }
 
 void faults_of_modules_alone(bool alone)
@@ -38,6 +89,30 @@ void faults_of_modules_alone(bool alone)
 	debugfs_write("failslab/require-end", end);
 	debugfs_write("fail_page_alloc/require-start", start);
 	debugfs_write("fail_page_alloc/require-end", end);
+}
+
+void faults_set_chances(unsigned int slab, unsigned int pages)
+{
+	debugfs_write_number("failslab/times", TIMES);
+	debugfs_write_number("failslab/probability", slab);
+	debugfs_write_number("fail_page_alloc/times", TIMES);
+	debugfs_write_number("fail_page_alloc/probability", pages);
+}
+
+unsigned int faults_by_chance(void)
+{
+	return 2 * TIMES - debugfs_number("failslab/times") -
+	       debugfs_number("fail_page_alloc/times");
+}
+
+int faults_chances(void)
+{
+	return CHECK(open("/proc/thread-self/make-it-fail", O_RDWR | O_CLOEXEC));
+}
+
+void faults_take_chances(int chances, bool take)
+{
+	CHECK(pwrite(chances, take ? "1" : "0", 1, 0));
 }
 
 int faults_of(pid_t pid, pid_t tid)
