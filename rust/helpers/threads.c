@@ -209,16 +209,6 @@ bool livecore_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
-/*
- * Current is being killed: does a signal end the process, its core dump
- * included? Else it is exit_group() or execve() of another thread. The code is
- * there before anybody is woken (complete_signal(), zap_process()).
- */
-bool livecore_signal_ends_current(void)
-{
-	return READ_ONCE(current->signal->group_exit_code) & 0x7f;
-}
-
 /* Does nobody handle this signal, and does it end a process then? Under siglock. */
 static bool is_fatal_by_default(struct task_struct *task, int sig)
 {
@@ -310,12 +300,8 @@ bool livecore_signal_is_from_outside(const struct kernel_siginfo *info,
 	return !same_thread_group(current, task);
 }
 
-/*
- * Is a signal pending for current that will end the process? One that was
- * sent before anybody watched: task works run before signals are delivered.
- * If any signal is pending, who sent it is done with it when this returns.
- */
-bool livecore_fatal_signal_queued(void)
+/* Is one of the signals from 1 to _NSIG pending for current that will end it, @except one? */
+static bool is_fatal_queued(int except)
 {
 	struct sighand_struct *sighand = rcu_access_pointer(current->sighand);
 	bool fatal = false;
@@ -325,9 +311,32 @@ bool livecore_fatal_signal_queued(void)
 		return false;
 	spin_lock_irq(&sighand->siglock);
 	for (sig = 1; sig <= _NSIG && !fatal; sig++)
-		fatal = (sigismember(&current->pending.signal, sig) ||
+		fatal = sig != except &&
+			(sigismember(&current->pending.signal, sig) ||
 			 sigismember(&current->signal->shared_pending.signal, sig)) &&
 			livecore_signal_is_fatal(sig, current, false);
 	spin_unlock_irq(&sighand->siglock);
 	return fatal;
+}
+
+/*
+ * Is a signal pending for current that will end the process, or SIGKILL, with
+ * which exit_group() and execve() of another thread end this one? One that was
+ * sent before anybody watched: task works run before signals are delivered.
+ * If any signal is pending, who sent it is done with it when this returns.
+ */
+bool livecore_fatal_signal_queued(void)
+{
+	return is_fatal_queued(0);
+}
+
+/*
+ * Current is being killed: does a signal end the process, its core dump
+ * included? Else it is exit_group() or execve() of another thread. The code is
+ * there before anybody is woken (complete_signal(), zap_process()); what is
+ * going to dump core is pending until then.
+ */
+bool livecore_signal_ends_current(void)
+{
+	return READ_ONCE(current->signal->group_exit_code) & 0x7f || is_fatal_queued(SIGKILL);
 }

@@ -197,6 +197,15 @@ impl Thread {
         }
         Ok(())
     }
+
+    /// Ends the hold: the calling thread, which is this one, is about to die.
+    fn end_killed(&self) {
+        self.hold.end_hold(if task::signal_ends_current() {
+            EndReason::Signal
+        } else {
+            EndReason::TargetGone
+        });
+    }
 }
 
 impl AtBoundary for Thread {
@@ -216,7 +225,7 @@ impl AtBoundary for Thread {
         // here. Whoever has sent one since tells of it before he gives up siglock, which this
         // takes: a hold that the signal ends has ended before the thread is counted.
         if task::fatal_signal_queued() {
-            self.hold.end_hold(EndReason::Signal);
+            self.end_killed();
         }
         if !self.hold.holds() {
             // Somebody may be reading its registers still.
@@ -228,11 +237,7 @@ impl AtBoundary for Thread {
         }
         if self.hold.park() == Parked::Killed {
             // It was woken before the probe of the signal was told.
-            self.hold.end_hold(if task::signal_ends_current() {
-                EndReason::Signal
-            } else {
-                EndReason::TargetGone
-            });
+            self.end_killed();
         }
     }
 }

@@ -276,6 +276,7 @@ static void fork_with_it(void)
 	close(fd);
 }
 
+/* The argument: how many threads turn, but for the leader. */
 TARGET(careless)
 {
 	char *arguments[] = { "executed", "--target", "executed", "", NULL };
@@ -283,7 +284,7 @@ TARGET(careless)
 
 	our_page = self->page;
 	our_arguments = arguments;
-	target_spinners(self, 2);
+	target_spinners(self, atoi(self->argument));
 	target_event(self, 'R');
 	while ((command = target_command(self))) {
 		struct target_slot *slot = &self->page->slot[TARGET_SLOTS - 1];
@@ -320,7 +321,7 @@ CORE_TEST(by_a_thread_that_exits)
 
 	sysctl_set("livecore_enable", 3);
 	sysctl_set("livecore_stall_ms", STALL_MS);
-	target_start(&t, "careless", NULL);
+	target_start(&t, "careless", "2");
 	target_settle(&t);
 	target_do(&t, 'x');
 	thread = &t.page->slot[TARGET_SLOTS - 1];
@@ -331,17 +332,20 @@ CORE_TEST(by_a_thread_that_exits)
 	EXPECT_EQ(0, target_finish(&t));
 }
 
-/* Its threads end with execve(), and with them the hold: nothing is waited for. */
+/*
+ * Its threads end with execve(), and with them the hold: nothing is waited for.
+ * Those that turn are parked then; the leader wakes from its sleep to die.
+ */
 CORE_TEST(by_a_thread_that_execs)
 {
-	static const char commands[] = "eE";
+	static const char commands[] = "eEeE";
 
 	sysctl_set("livecore_enable", 3);
 	for (const char *command = commands; *command; command++) {
 		struct target t;
 		double begin;
 
-		target_start(&t, "careless", NULL);
+		target_start(&t, "careless", command < commands + 2 ? "2" : "0");
 		target_settle(&t);
 		begin = seconds_now();
 		target_send(&t, *command);
@@ -359,7 +363,7 @@ CORE_TEST(by_a_thread_that_forks)
 	uint64_t turns;
 
 	sysctl_set("livecore_enable", 3);
-	target_start(&t, "careless", NULL);
+	target_start(&t, "careless", "2");
 	target_settle(&t);
 	target_do(&t, 'f');
 	turns = target_turns(&t) - LOAD(t.page->slot[0].counter);
