@@ -95,7 +95,7 @@ class Guest:
                 process.wait()
             for follower in followers:
                 follower.join()
-        return _judge(session, f"no verdict within {timeout_s:.0f} s" if timed_out else "")
+        return _judge(session, f"still running after {timeout_s:.0f} s" if timed_out else "")
 
     def shell(self, session: Path) -> int:
         """An interactive guest on this terminal."""
@@ -166,8 +166,9 @@ def _judge(session: Path, end: str) -> Outcome:
     status = int(text) if text and text.isdigit() else None
     if splat:
         return Outcome(Verdict.SPLAT, status, splat, session)
-    if text is None:
-        return Outcome(Verdict.LOST, None, end or "it ended by itself", session)
+    # One that has a verdict has to power off, too.
+    if text is None or end:
+        return Outcome(Verdict.LOST, status, end or "it ended by itself", session)
     if text == "insmod":
         reason = (session / "insmod").read_text(encoding="utf-8").strip()
         return Outcome(Verdict.FAILED, None, f"the module did not load: {reason}", session)
