@@ -13,6 +13,7 @@
 
 #include "cgroup.h"
 #include "frame.h"
+#include "kernel_memory.h"
 #include "live.h"
 #include "module.h"
 #include "tally.h"
@@ -145,28 +146,6 @@ static unsigned long uncharged_bytes(const struct caches *before)
 	return bytes;
 }
 
-/* Memory that is the kernel's, and is not given back when it is short of it, in bytes. */
-static long kernel_memory(void)
-{
-	static const char * const keys[] = {
-		"SUnreclaim", "KernelStack", "PageTables", "VmallocUsed", "Percpu",
-	};
-	char *text = proc_text("meminfo");
-	long sum = 0;
-
-	if (!text)
-		FAIL("/proc/meminfo: %s", strerror(errno));
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		sum += text_number(text, keys[i]) * 1024;
-	free(text);
-	return sum;
-}
-
-static bool has_shrunk_to(long bytes)
-{
-	return kernel_memory() <= bytes;
-}
-
 /* One dump, to the end, of each kind. */
 static void open_each(pid_t pid, unsigned long round)
 {
@@ -220,7 +199,7 @@ OPENS_TEST(leave_nothing)
 	 */
 	EXPECT_TRUE(EVENTUALLY(!caches_grown(&before, opens / 2, false)) ||
 		    !caches_grown(&before, opens / 2, true));
-	EXPECT_TRUE(EVENTUALLY(has_shrunk_to(memory + NOISE)))
+	EXPECT_TRUE(EVENTUALLY(kernel_memory_is_below(memory + NOISE)))
 		TH_LOG("%ld bytes, before %ld", kernel_memory(), memory);
 	EXPECT_TRUE(EVENTUALLY(cgroup_kernel_bytes() < charged + NOISE));
 	EXPECT_EQ(0, target_finish(&t));
