@@ -70,6 +70,9 @@ def read_list(path: Path = _FOLDER / "tests") -> list[Selftest]:
         words = line.partition("#")[0].split()
         if words:
             tests.append(_parse(words))
+    names = [test.name for test in tests]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise LabError(f"tools/testing/selftests/tests: twice: {' '.join(sorted(twice))}")
     return tests
 
 
