@@ -15,7 +15,7 @@
 enum {
 	MAX_THREADS	= 2048,
 	PAGE		= 4096,
-	LOOKS		= 50,
+	LOOKS		= 10,
 };
 
 struct text {
