@@ -656,8 +656,11 @@ FAULTS_TEST(at_random)
 			} else {
 				done++;
 			}
-			if (s->fd >= 0)
-				look_at_dump(_metadata, s, s->fd);
+			if (s->fd < 0)
+				continue;
+			/* Looking for holes has moved it. */
+			CHECK(lseek(s->fd, 0, SEEK_SET));
+			look_at_dump(_metadata, s, s->fd);
 		}
 		s->injected += faults_by_chance();
 	}
