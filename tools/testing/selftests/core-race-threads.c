@@ -398,11 +398,7 @@ TARGET(storm)
 		start_spinning(self, player, i);
 	for (int i = 0; i < STORMERS; i++)
 		start_spinning(self, stormer, i);
-	target_event(self, 'R');
-	while (target_command(self)) {
-		sleepers_wake();
-		target_event(self, 'w');
-	}
+	sleepers_serve(self);
 	/* The players. */
 	syscall(SYS_futex, &ball, FUTEX_WAKE_PRIVATE, 2, NULL, NULL, 0);
 	sleepers_clean();

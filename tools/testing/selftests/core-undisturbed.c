@@ -12,11 +12,7 @@ enum { DUMPS = 10 };
 TARGET(sleepers)
 {
 	sleepers_start(self);
-	target_event(self, 'R');
-	while (target_command(self)) {
-		sleepers_wake();
-		target_event(self, 'w');
-	}
+	sleepers_serve(self);
 	sleepers_clean();
 	return 0;
 }

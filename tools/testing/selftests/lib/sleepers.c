@@ -270,6 +270,15 @@ void sleepers_wake(void)
 			kinds[i].wake(&sleepers[i]);
 }
 
+void sleepers_serve(struct target_self *self)
+{
+	target_event(self, 'R');
+	while (target_command(self)) {
+		sleepers_wake();
+		target_event(self, 'w');
+	}
+}
+
 void sleepers_clean(void)
 {
 	for (int i = 0; i < KINDS; i++)

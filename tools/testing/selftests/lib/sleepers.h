@@ -33,6 +33,8 @@ struct sleeper {
 /* Target: one thread for each kind, in the order of sleeper_kinds. */
 void sleepers_start(struct target_self *self);
 void sleepers_wake(void);
+/* Wakes them at each command, until there is none. */
+void sleepers_serve(struct target_self *self);
 /* What outlives a process: System V objects. */
 void sleepers_clean(void);
 
