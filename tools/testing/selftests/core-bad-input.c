@@ -70,9 +70,7 @@ FIXTURE_SETUP(bad)
 
 FIXTURE_TEARDOWN_PARENT(bad)
 {
-	/* For those who come after a test that has failed in between. */
-	if (!module_is_loaded())
-		module_load();
+	module_put_back();
 	sysctl_restore(&self->sysctls);
 	rmdir(self->directory);
 }

@@ -96,9 +96,7 @@ FIXTURE_SETUP(freezer)
 
 FIXTURE_TEARDOWN_PARENT(freezer)
 {
-	/* For those who come after a test that has failed in between. */
-	if (!module_is_loaded())
-		module_load();
+	module_put_back();
 	sysctl_restore(&self->sysctls);
 	freezer_destroy(&self->freezer);
 }

@@ -54,9 +54,7 @@ FIXTURE_SETUP(opens)
 
 FIXTURE_TEARDOWN_PARENT(opens)
 {
-	/* For those who come after a test that has failed in between. */
-	if (!module_is_loaded())
-		module_load();
+	module_put_back();
 	sysctl_restore(&self->sysctls);
 	cgroup_destroy();
 }

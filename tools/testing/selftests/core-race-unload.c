@@ -63,11 +63,7 @@ TARGET(mixed)
 {
 	sleepers_start(self);
 	target_spinners(self, 1);
-	target_event(self, 'R');
-	while (target_command(self)) {
-		sleepers_wake();
-		target_event(self, 'w');
-	}
+	sleepers_serve(self);
 	sleepers_clean();
 	return 0;
 }
@@ -275,9 +271,7 @@ FIXTURE_SETUP(unload)
 
 FIXTURE_TEARDOWN_PARENT(unload)
 {
-	/* For those who come after a test that has failed in between. */
-	if (!module_is_loaded())
-		module_load();
+	module_put_back();
 	sysctl_restore(&self->sysctls);
 }
 

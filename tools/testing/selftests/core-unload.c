@@ -29,9 +29,7 @@ FIXTURE_SETUP(unload)
 
 FIXTURE_TEARDOWN_PARENT(unload)
 {
-	/* For those who come after a test that has failed in between. */
-	if (!module_is_loaded())
-		module_load();
+	module_put_back();
 	sysctl_restore(&self->sysctls);
 }
 

@@ -83,3 +83,9 @@ bool module_is_loaded(void)
 {
 	return !access("/sys/module/livecore", F_OK);
 }
+
+void module_put_back(void)
+{
+	if (!module_is_loaded())
+		module_load();
+}

@@ -21,6 +21,9 @@ bool module_unloads(void);
 
 bool module_is_loaded(void);
 
+/* For those who come after a test that has failed while it was not loaded. */
+void module_put_back(void);
+
 /* From the folder that LIVECORE_TEST_MODULES names. */
 void test_module_load(const char *name);
 
