@@ -369,14 +369,6 @@ static void compare(struct differences *d, const struct image *ours,
 #define PATTERN		"/proc/sys/kernel/core_pattern"
 #define HUGE_PAGES	"/proc/sys/vm/nr_hugepages"
 
-static void write_text(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
-}
-
 FIXTURE(crash)
 {
 	struct sysctl_values sysctls;

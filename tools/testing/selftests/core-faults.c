@@ -103,18 +103,10 @@ struct sweep {
 	int pipe[2];
 };
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
-}
-
 /* Those of the module's own tests, which run when it is loaded, are not what this is about. */
 static void filter_module_tests(const char *which)
 {
-	write_file("/sys/module/kunit/parameters/filter_glob", which);
+	write_text("/sys/module/kunit/parameters/filter_glob", which);
 }
 
 FIXTURE(faults)
@@ -136,9 +128,7 @@ FIXTURE_TEARDOWN_PARENT(faults)
 {
 	faults_end();
 	filter_module_tests("*");
-	/* For those who come after a test that has failed in between. */
-	if (!module_is_loaded())
-		module_load();
+	module_put_back();
 	sysctl_restore(&self->sysctls);
 }
 
@@ -285,7 +275,7 @@ static long try_open_anew(struct sweep *s)
 
 	/* Not by what comes next. */
 	nth = faults_disarm(s->faults);
-	write_file("/proc/sys/vm/drop_caches", "2");
+	write_text("/proc/sys/vm/drop_caches", "2");
 	faults_arm(s->faults, nth);
 	fd = core_open(s->target.pid);
 	return fd;

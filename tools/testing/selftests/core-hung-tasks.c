@@ -39,14 +39,6 @@ FIXTURE(hung)
 	long knobs[ARRAY_SIZE(knobs)];
 };
 
-static void write_text(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_TRUNC | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
-}
-
 FIXTURE_SETUP(hung)
 {
 	sysctl_prepare(&self->sysctls);
@@ -61,7 +53,8 @@ FIXTURE_TEARDOWN_PARENT(hung)
 {
 	sysctl_restore(&self->sysctls);
 	write_text(EVENT, "0");
-	write_text(TRACING "trace", "");
+	/* Empties it. */
+	close(CHECK(open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC)));
 	for (size_t i = 0; i < ARRAY_SIZE(knobs); i++)
 		sysctl_set(knobs[i].name, self->knobs[i]);
 }

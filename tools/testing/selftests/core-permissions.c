@@ -83,14 +83,6 @@ TARGET(serves)
 	return target_serve(self);
 }
 
-static void write_text(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
-}
-
 /* Root of a user namespace that A owns; "2": of one in that one. */
 TARGET(in_namespace)
 {

@@ -14,15 +14,6 @@
 #define ROOT	"/sys/fs/cgroup"
 #define OURS	ROOT "/livecore-selftest"
 
-static void write_text(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-
-	if (write(fd, text, strlen(text)) < 0)
-		FAIL("%s into %s: %s", text, path, strerror(errno));
-	close(fd);
-}
-
 void cgroup_create(const char *controller)
 {
 	write_text(ROOT "/cgroup.subtree_control", controller);

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "debugfs.h"
+#include "proc.h"
 
 void debugfs_mount(void)
 {
@@ -19,15 +20,9 @@ void debugfs_mount(void)
 void debugfs_write(const char *name, const char *text)
 {
 	char path[128];
-	int fd;
 
 	snprintf(path, sizeof(path), DEBUGFS "/%s", name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		FAIL("%s: %s", path, strerror(errno));
-	if (write(fd, text, strlen(text)) < 0)
-		FAIL("%s into %s: %s", text, path, strerror(errno));
-	close(fd);
+	write_text(path, text);
 }
 
 void debugfs_write_number(const char *name, long value)

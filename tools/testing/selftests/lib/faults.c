@@ -16,14 +16,6 @@
 
 static const char * const kinds[] = { "failslab", "fail_page_alloc" };
 
-static void tell_log(const char *text)
-{
-	int fd = CHECK(open("/dev/kmsg", O_WRONLY | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
-}
-
 /*
  * kmemleak's note of an allocation is one, too, and it can do without: half of
  * all. They are made by one function, which ends where the next begins.
@@ -69,14 +61,14 @@ void faults_prepare(void)
 		debugfs_write(settings[i][0], settings[i][1]);
 	if (!debugfs_number("failslab/reject-start"))
 		spare_kmemleak();
-	tell_log("livecore-lab: allocations are made to fail");
+	write_text("/dev/kmsg", "livecore-lab: allocations are made to fail");
 }
 
 void faults_end(void)
 {
 	faults_of_modules_alone(false);
 	faults_set_chances(0, 0);
-	tell_log("livecore-lab: no allocation is made to fail");
+	write_text("/dev/kmsg", "livecore-lab: no allocation is made to fail");
 }
 
 void faults_of_modules_alone(bool alone)

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "oom.h"
+#include "proc.h"
 
 enum { PROCESSES = 4096, NEVER = -1000, FIRST = 1000 };
 
@@ -17,14 +18,6 @@ static struct likelihood {
 	int former;
 } likelihood[PROCESSES];
 static size_t spared;
-
-static void write_text(const char *path, const char *text)
-{
-	int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
-
-	CHECK(write(fd, text, strlen(text)));
-	close(fd);
-}
 
 /* How likely a process is to be killed for want of memory; returns how likely it was. */
 static int set_likelihood(pid_t pid, int adj)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading /proc.
+ * Reading /proc, and writing to what is like it.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -27,6 +27,15 @@ void pause_briefly(void)
 	struct timespec pause = { .tv_nsec = 2000000 };
 
 	nanosleep(&pause, NULL);
+}
+
+void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		FAIL("%s into %s: %s", text, path, strerror(errno));
+	close(fd);
 }
 
 static char *read_text(const char *path)

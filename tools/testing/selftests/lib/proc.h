@@ -31,6 +31,9 @@ void pause_briefly(void);
 	eventually_ok_;							\
 })
 
+/* Into a file that is there: a sysctl, a cgroup's, the log (/dev/kmsg). */
+void write_text(const char *path, const char *text);
+
 /* The whole text of /proc/@format, to be freed; NULL with errno set. */
 char *proc_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
