@@ -133,7 +133,8 @@ impl Dump {
 
     fn is_stalled(&self) -> bool {
         let progress = self.progress_ms.load(ordering::Relaxed);
-        self.age_ms().saturating_sub(progress) >= self.config.stall_ms
+        // Both are rounded down: `>=` could be a millisecond early.
+        self.age_ms().saturating_sub(progress) > self.config.stall_ms
     }
 
     fn is_held_long(&self) -> bool {
