@@ -156,21 +156,30 @@ static struct vfsmount *mount_proc(void)
 	return proc ? kern_mount(proc) : ERR_PTR(-ENODEV);
 }
 
-/* Makes one lookup pass through the hook, which notes the table's length. */
+/*
+ * Makes one lookup pass through the hook, which notes the table's length.
+ *
+ * Return: -ERANGE where it is not to be believed; where nothing came through,
+ * what the lookup says, which is -ENOENT too where procfs has no memory.
+ */
 int livecore_pident_learn(void)
 {
 	struct vfsmount *mnt = mount_proc();
+	unsigned int count;
 	struct path path;
+	int err;
 
 	if (IS_ERR(mnt))
 		return PTR_ERR(mnt);
 	WRITE_ONCE(table_count, 0);
-	if (!lookup_own(mnt, "livecore-learns", &path))
+	err = lookup_own(mnt, "livecore-learns", &path);
+	if (!err)
 		path_put(&path);
 	kern_unmount(mnt);
-	if (READ_ONCE(table_count) < PIDENT_MIN || READ_ONCE(table_count) > PIDENT_MAX)
-		return -ERANGE;
-	return 0;
+	count = READ_ONCE(table_count);
+	if (!count && err)
+		return err;
+	return count < PIDENT_MIN || count > PIDENT_MAX ? -ERANGE : 0;
 }
 
 /* Builds the enlarged table from the learned one; or an error pointer. */
