@@ -8,6 +8,7 @@ tools/testing/selftests/tests has a line for each test: its name, then any of
     reboot               a guest of its own
     module=no            that guest does not load the module
     arguments=A,B=C      a guest of its own, whose kernel is booted with these words, too
+    memory=SIZE          a guest of its own, with so much memory
     prepare              it is called with --prepare outside of the guest first
     short                also on the other images and boots (`short` in kernels.toml)
     check=first|first+debug  `make check` runs it on the first series alone, or on the debug kernel
@@ -57,6 +58,7 @@ class Selftest:
     reboot: bool = False
     module: bool = True
     arguments: tuple[str, ...] = ()
+    memory: str = ""
     prepare: bool = False
     short: bool = False
     soak: bool = False
@@ -100,6 +102,8 @@ def _parse(words: list[str]) -> Selftest:
                 test = replace(test, module=False, reboot=True)
             case ("arguments", _, value) if value:
                 test = replace(test, arguments=tuple(value.split(",")), reboot=True)
+            case ("memory", _, value) if re.fullmatch("[0-9]+[MG]", value):
+                test = replace(test, memory=value, reboot=True)
             case _:
                 raise LabError(f"tools/testing/selftests/tests: {words[0]}: what is '{word}'?")
     return test
@@ -221,6 +225,7 @@ class Selftests:
         guest = Guest(
             self.kernel,
             self.variant,
+            memory=runs[0].test.memory or Guest.memory,
             module=self.livecore if runs[0].test.module else None,
             kernel_arguments=runs[0].test.arguments,
             environment={
