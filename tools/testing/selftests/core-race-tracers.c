@@ -645,4 +645,116 @@ CORE_TEST(strace)
 	EXPECT_EQ(0, target_finish(&t));
 }
 
+/* A debugger, and the two pipes by which it says what it has done, and waits. */
+struct debugger {
+	pid_t pid;
+	int said;
+	int tell;
+};
+
+/* Whatever else it does not close, its shells have these. */
+enum { SAYS = 7, WAITS = 8 };
+
+#define GDB_SAYS(letter)	"-ex", "shell echo " letter " >&7; read line <&8"
+
+static void gdb_start(struct debugger *gdb, const struct target *t)
+{
+	int said[2], tell[2];
+	char attach[32];
+
+	CHECK(pipe2(said, O_CLOEXEC));
+	CHECK(pipe2(tell, O_CLOEXEC));
+	snprintf(attach, sizeof(attach), "attach %d", t->pid);
+	fflush(NULL);
+	gdb->pid = CHECK(fork());
+	if (!gdb->pid) {
+		CHECK(dup2(fcntl(said[1], F_DUPFD_CLOEXEC, WAITS + 1), SAYS));
+		CHECK(dup2(fcntl(tell[0], F_DUPFD_CLOEXEC, WAITS + 1), WAITS));
+		execlp("gdb", "gdb", "-nx", "-q", "-batch", "-iex", "set auto-solib-add off",
+		       "-iex", "set debuginfod enabled off",
+		       "-ex", attach, GDB_SAYS("a"), "-ex", "detach", GDB_SAYS("d"),
+		       "-ex", attach, GDB_SAYS("a"), "-ex", "detach", NULL);
+		FAIL("gdb: %s", strerror(errno));
+	}
+	close(said[1]);
+	close(tell[0]);
+	gdb->said = said[0];
+	gdb->tell = tell[1];
+}
+
+static void gdb_expect(struct debugger *gdb, char letter)
+{
+	char line[2];
+
+	if (CHECK(read(gdb->said, line, 2)) != 2 || line[0] != letter)
+		FAIL("gdb does not come to %c", letter);
+}
+
+static void gdb_go_on(struct debugger *gdb)
+{
+	if (CHECK(write(gdb->tell, "\n", 1)) != 1)
+		FAIL("gdb waits no more");
+}
+
+static bool is_traced_by(struct target *t, pid_t tracer)
+{
+	char *text = proc_text_of(t->pid, "status");
+	bool is = text_number(text, "TracerPid") == tracer;
+
+	free(text);
+	return is;
+}
+
+static void expect_all(struct __test_metadata *_metadata, int fd)
+{
+	struct image image;
+
+	ASSERT_EQ(0, image_read(&image, fd));
+	EXPECT_EQ(THREADS, image.nr_threads);
+	EXPECT_EQ(0, live_count(&image, LIVECORE_THREAD_ZEROED));
+	image_free(&image);
+	close(fd);
+}
+
+/* It attaches by a SIGSTOP, which comes from outside. */
+CORE_TEST(gdb)
+{
+	struct debugger gdb;
+	struct target t;
+	uint64_t turns;
+	int fd, status;
+
+	sysctl_set("livecore_abort", LIVECORE_ABORT_FATAL);
+	target_start(&t, "traced", NULL);
+	target_settle(&t);
+	gdb_start(&gdb, &t);
+	/* It was there before. */
+	gdb_expect(&gdb, 'a');
+	turns = target_turns(&t);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	expect_all(_metadata, fd);
+	EXPECT_EQ(turns, target_turns(&t));
+	gdb_go_on(&gdb);
+	gdb_expect(&gdb, 'd');
+	EXPECT_TRUE(target_runs(&t));
+	/* It comes while they are held, and sees them stop thereafter. */
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	turns = target_turns(&t);
+	gdb_go_on(&gdb);
+	EXPECT_TRUE(EVENTUALLY(is_traced_by(&t, gdb.pid)));
+	EXPECT_EQ(turns, target_turns(&t));
+	expect_all(_metadata, fd);
+	gdb_expect(&gdb, 'a');
+	gdb_go_on(&gdb);
+	ASSERT_EQ(gdb.pid, waitpid(gdb.pid, &status, 0));
+	EXPECT_EQ(0, status);
+	close(gdb.said);
+	close(gdb.tell);
+	expect_undisturbed(_metadata, &t);
+	tally("dumps", 2);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
 CORE_TEST_MAIN
