@@ -262,6 +262,8 @@ long livecore_fault_huge(struct mm_struct *mm, unsigned long addr, unsigned long
 			 bool may_fault, u64 *run);
 bool livecore_is_vdso(struct vm_area_struct *vma, unsigned long addr);
 unsigned int livecore_take_vdso(struct vm_area_struct *vma, unsigned long addr, u64 *run);
+
+/* file_pages.c */
 struct file *livecore_vma_file(struct vm_area_struct *vma, unsigned long addr,
 			       unsigned long *index);
 unsigned long livecore_file_data(struct vm_area_struct *vma, unsigned long addr,
@@ -270,6 +272,8 @@ unsigned long livecore_file_hole(struct vm_area_struct *vma, unsigned long addr,
 				 unsigned long end);
 long livecore_file_runs(struct file *file, unsigned long index, unsigned long pages,
 			u64 *runs, unsigned int max);
+
+/* runs.c */
 void livecore_put_run(u64 run);
 size_t livecore_copy_run_to_iter(u64 run, size_t offset, size_t len, struct iov_iter *to);
 void livecore_copy_run(u64 run, size_t offset, void *to, size_t len);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages of a process: what is at an address, and references on it (`helpers/pages.c`).
+//! The pages of a process: what is at an address, and references on it (`helpers/pages.c`,
+//! `helpers/file_pages.c`).
 
 use super::{ffi, memory::UsedMm};
 use crate::elf::PAGE_SIZE;
@@ -344,8 +345,8 @@ impl Drop for MappedFile {
 ///
 /// # Invariants
 ///
-/// The first `count` runs were made by `helpers/pages.c`. Those that are no holes own a
-/// reference on their folio each.
+/// The first `count` runs were made by `helpers/pages.c` or `helpers/file_pages.c`. Those that
+/// are no holes own a reference on their folio each.
 pub(crate) struct Runs {
     runs: [MaybeUninit<u64>; RUNS],
     count: usize,
