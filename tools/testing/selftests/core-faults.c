@@ -105,12 +105,6 @@ struct sweep {
 	int pipe[2];
 };
 
-/* Those of the module's own tests, which run when it is loaded, are not what this is about. */
-static void filter_module_tests(const char *which)
-{
-	write_text("/sys/module/kunit/parameters/filter_glob", which);
-}
-
 FIXTURE(faults)
 {
 	struct sysctl_values sysctls;
@@ -130,7 +124,6 @@ FIXTURE_SETUP(faults)
 FIXTURE_TEARDOWN_PARENT(faults)
 {
 	faults_end();
-	filter_module_tests("*");
 	module_put_back();
 	sysctl_restore(&self->sysctls);
 }
@@ -713,7 +706,6 @@ FAULTS_TEST(loading)
 	s->other_error = -ENOENT;
 	s->fd = CHECK(open(CHECK_POINTER(getenv("LIVECORE_KO")), O_RDONLY | O_CLOEXEC));
 	ASSERT_TRUE(module_unloads());
-	filter_module_tests("none");
 	faults_of_modules_alone(true);
 	all = loading(_metadata, s);
 	/* From one to the next, all of them where there is time. */
