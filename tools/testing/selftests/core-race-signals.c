@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Signals of every kind to a process that is dumped, and to who dumps: which of
- * them end a hold is what kernel.livecore_abort says; and whether they do or
- * not, each is delivered as often as it was sent, when the process may run.
+ * Signals of every kind to a process that is dumped: which of them end a hold is
+ * what kernel.livecore_abort says; and whether they do or not, each is delivered
+ * as often as it was sent, when the process may run.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <poll.h>
-#include <pty.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -20,6 +16,7 @@
 
 #include "fixture.h"
 #include "live.h"
+#include "policy.h"
 #include "race.h"
 #include "tally.h"
 
@@ -257,18 +254,6 @@ static bool ends_hold(enum disposition how, int signal, enum sender sender, unsi
 static unsigned int state_of(int fd)
 {
 	return live_info_of(fd).state;
-}
-
-static int dump_with(struct target *t, unsigned int policy)
-{
-	struct livecore_config config = {
-		.size = sizeof(config),
-		.set = LIVECORE_SET_ABORT | LIVECORE_SET_CONTENTS,
-		.contents = LIVECORE_CONTENTS_REGISTERS,
-		.abort = policy,
-	};
-
-	return live_dump(t->pid, &config);
 }
 
 static bool is_pending(pid_t pid, int signal)
@@ -620,285 +605,6 @@ CORE_TEST(what_was_asked_for)
 	}
 }
 
-/* Job control. */
-
-static bool all_in_state(struct target *t, char state)
-{
-	for (uint32_t i = 0; i < t->page->nr_slots; i++)
-		if (thread_state(t->pid, t->page->slot[i].tid) != state)
-			return false;
-	return true;
-}
-
-/* What a parent is told, if it is: the status, or 0. */
-static int told(struct target *t)
-{
-	int status = 0;
-
-	CHECK(waitpid(t->pid, &status, WNOHANG | WUNTRACED | WCONTINUED));
-	return status;
-}
-
-static bool is_told(struct target *t, bool stopped)
-{
-	int status = told(t);
-
-	return stopped ? WIFSTOPPED(status) : WIFCONTINUED(status);
-}
-
-#define EXPECT_TOLD(stopped)						\
-do {									\
-	EXPECT_TRUE(EVENTUALLY(is_told(&t, stopped)));			\
-	EXPECT_EQ(0, told(&t));						\
-} while (0)
-
-enum { STOPPED = 1, CONTINUED = 0 };
-
-/* Stopped before: it stays so, and nobody is told anything by a dump. */
-CORE_TEST(stopped_before)
-{
-	struct target t;
-
-	target_start(&t, "taker", "h");
-	target_settle(&t);
-	CHECK(kill(t.pid, SIGSTOP));
-	EXPECT_TOLD(STOPPED);
-	ASSERT_TRUE(EVENTUALLY(all_in_state(&t, 'T')));
-	for (unsigned int policy = 0; policy < 3; policy++) {
-		int fd = dump_with(&t, policy);
-
-		ASSERT_LE(0, fd);
-		EXPECT_TRUE(all_in_state(&t, 'T'));
-		close(fd);
-		EXPECT_TRUE(all_in_state(&t, 'T'));
-		EXPECT_EQ(0, told(&t));
-	}
-	CHECK(kill(t.pid, SIGCONT));
-	EXPECT_TOLD(CONTINUED);
-	EXPECT_TRUE(target_runs(&t));
-	EXPECT_EQ(1, delivered(&t, SIGCONT));
-	EXPECT_EQ(0, target_finish(&t));
-}
-
-/* Made to go on while it is held: it does when it may, with its handler called once. */
-CORE_TEST(continued_meanwhile)
-{
-	for (unsigned int policy = 0; policy < 3; policy++) {
-		uint64_t turns;
-		struct target t;
-		char byte;
-		int fd;
-
-		target_start(&t, "taker", "h");
-		target_settle(&t);
-		CHECK(kill(t.pid, SIGSTOP));
-		EXPECT_TOLD(STOPPED);
-		ASSERT_TRUE(EVENTUALLY(all_in_state(&t, 'T')));
-		fd = dump_with(&t, policy);
-		ASSERT_LE(0, fd);
-		turns = target_turns(&t);
-		CHECK(kill(t.pid, SIGCONT));
-		/* The kernel tells, whoever of the threads is first. */
-		EXPECT_TOLD(CONTINUED);
-		if (policy == LIVECORE_ABORT_FATAL) {
-			EXPECT_EQ(LIVECORE_STATE_HELD, state_of(fd));
-			EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
-			EXPECT_EQ(turns, target_turns(&t));
-			EXPECT_EQ(1, pread(fd, &byte, 1, 0));
-		} else {
-			EXPECT_EQ(LIVECORE_STATE_ENDED, state_of(fd));
-			EXPECT_TRUE(target_runs(&t));
-		}
-		close(fd);
-		EXPECT_TRUE(target_runs(&t));
-		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGCONT)));
-		EXPECT_EQ(1, delivered(&t, SIGCONT));
-		EXPECT_EQ(0, target_finish(&t));
-	}
-}
-
-/* Stopped while it is held, and perhaps made to go on. */
-CORE_TEST(stopped_meanwhile)
-{
-	for (unsigned int policy = 0; policy < 3; policy++) {
-		struct target t;
-		int fd;
-
-		target_start(&t, "taker", "h");
-		target_settle(&t);
-		fd = dump_with(&t, policy);
-		ASSERT_LE(0, fd);
-		CHECK(kill(t.pid, SIGSTOP));
-		if (policy == LIVECORE_ABORT_FATAL) {
-			EXPECT_EQ(LIVECORE_STATE_HELD, state_of(fd));
-			EXPECT_EQ(0, told(&t));
-		} else {
-			EXPECT_EQ(LIVECORE_STATE_ENDED, state_of(fd));
-		}
-		close(fd);
-		EXPECT_TOLD(STOPPED);
-		EXPECT_TRUE(EVENTUALLY(all_in_state(&t, 'T')));
-		CHECK(kill(t.pid, SIGCONT));
-		EXPECT_TOLD(CONTINUED);
-		EXPECT_TRUE(target_runs(&t));
-
-		/* The latter takes the former back. */
-		fd = dump_with(&t, LIVECORE_ABORT_FATAL);
-		ASSERT_LE(0, fd);
-		CHECK(kill(t.pid, SIGSTOP));
-		CHECK(kill(t.pid, SIGCONT));
-		close(fd);
-		EXPECT_TRUE(target_runs(&t));
-		EXPECT_EQ(0, told(&t));
-		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGCONT) == 2));
-		EXPECT_EQ(0, target_finish(&t));
-	}
-}
-
-/* A terminal, and who reads a core in its foreground. */
-
-struct foreground {
-	struct target *target;
-	int terminal;
-	bool waits;		/* in open, for its sleepers */
-	int events;
-	pid_t pid;
-};
-
-static int read_in_foreground(struct foreground *foreground)
-{
-	struct livecore_config config = {
-		.size = sizeof(config),
-		.set = LIVECORE_SET_BLOCKED,
-		.blocked = foreground->waits ? LIVECORE_BLOCKED_WAIT : LIVECORE_BLOCKED_IN_PLACE,
-	};
-	char byte;
-	int fd;
-
-	CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL));
-	CHECK(setpgid(0, 0));
-	signal(SIGTTOU, SIG_IGN);
-	CHECK(tcsetpgrp(foreground->terminal, getpid()));
-	signal(SIGTTOU, SIG_DFL);
-	STORE(foreground->pid, getpid());
-	CHECK(write(foreground->events, "s", 1));
-	/* It may take longer than the watchdog's second. */
-	do
-		fd = live_dump(foreground->target->pid, &config);
-	while (fd == -ETIMEDOUT);
-	if (fd < 0)
-		return -fd;
-	CHECK(write(foreground->events, "o", 1));
-	/* Not all the time: it is to be told that it is stopped. */
-	while (pread(fd, &byte, 1, 0) == 1)
-		pause_briefly();
-	return errno;
-}
-
-/* What a shell does: tells when the other one is stopped, and how it has ended. */
-static int be_shell(void *argument)
-{
-	struct foreground *foreground = argument;
-	pid_t pid;
-	int status;
-
-	CHECK(setsid());
-	CHECK(ioctl(foreground->terminal, TIOCSCTTY, 0));
-	pid = CHECK(fork());
-	if (!pid)
-		_exit(read_in_foreground(foreground));
-	while (CHECK(waitpid(pid, &status, WUNTRACED)) == pid && WIFSTOPPED(status))
-		CHECK(write(foreground->events, "z", 1));
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static void expect_event(int fd, char event)
-{
-	char seen = 0;
-
-	if (read(fd, &seen, 1) != 1 || seen != event)
-		FAIL("'%c' instead of '%c'", seen, event);
-}
-
-/* Returns the shell. */
-static pid_t start_in_foreground(struct target *t, bool waits, struct foreground **foreground,
-				 int *master, int *events)
-{
-	int pair[2];
-	pid_t pid;
-
-	*foreground = CHECK_POINTER(mmap(NULL, sizeof(**foreground), PROT_READ | PROT_WRITE,
-					 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-	(*foreground)->target = t;
-	(*foreground)->waits = waits;
-	CHECK(openpty(master, &(*foreground)->terminal, NULL, NULL, NULL));
-	CHECK(pipe(pair));
-	(*foreground)->events = pair[1];
-	*events = pair[0];
-	pid = race_process(be_shell, *foreground);
-	close((*foreground)->terminal);
-	close(pair[1]);
-	expect_event(*events, 's');
-	return pid;
-}
-
-/* ^Z, and fg: stopped, it does not read, and the watchdog has let the process go. */
-CORE_TEST(reader_is_stopped_by_its_terminal)
-{
-	struct foreground *foreground;
-	int master, events;
-	struct target t;
-	pid_t shell;
-
-	sysctl_set("livecore_stall_ms", 1000);
-	target_start(&t, "taker", "h");
-	target_settle(&t);
-	shell = start_in_foreground(&t, false, &foreground, &master, &events);
-	expect_event(events, 'o');
-	CHECK(write(master, "\x1a", 1));
-	expect_event(events, 'z');
-	EXPECT_TRUE(target_runs(&t));
-	CHECK(kill(foreground->pid, SIGCONT));
-	EXPECT_EQ(ETIMEDOUT, race_process_end(shell));
-	close(master);
-	close(events);
-	EXPECT_EQ(0, target_finish(&t));
-}
-
-/* ^Z while open waits: nobody is held while who wants it is stopped; and fg goes on with it. */
-CORE_TEST(opener_is_stopped_by_its_terminal)
-{
-	struct foreground *foreground;
-	int master, events;
-	struct target t;
-	pid_t shell;
-
-	target_start(&t, "taker", "h");
-	target_settle(&t);
-	shell = start_in_foreground(&t, true, &foreground, &master, &events);
-	for (int round = 0; round < 3; round++) {
-		ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
-		CHECK(write(master, "\x1a", 1));
-		expect_event(events, 'z');
-		EXPECT_TRUE(race_nobody_parked(t.pid));
-		EXPECT_TRUE(target_runs(&t));
-		CHECK(kill(foreground->pid, SIGCONT));
-	}
-	ASSERT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.page->slot[1].tid)));
-	/* Its sleeper comes: open has all of them. */
-	target_send(&t, 'n');
-	expect_event(events, 'o');
-	/* ^C */
-	CHECK(write(master, "\x03", 1));
-	EXPECT_EQ(128 + SIGINT, race_process_end(shell));
-	EXPECT_TRUE(race_nobody_parked(t.pid));
-	target_expect(&t, 'n');
-	EXPECT_TRUE(target_runs(&t));
-	close(master);
-	close(events);
-	EXPECT_EQ(0, target_finish(&t));
-}
-
 /* Signals and dumps, all the time. */
 
 /* Numbered ones, one after the other: REALTIME + @kind. */
@@ -988,45 +694,6 @@ TARGET(counter)
 	return target_serve(self);
 }
 
-struct storm {
-	struct target *target;
-	uint32_t stop;
-	unsigned long dumps;
-	unsigned long ended;
-};
-
-static int dump_all_the_time(void *argument)
-{
-	struct storm *storm = argument;
-
-	while (!LOAD(storm->stop)) {
-		struct livecore_config config = {
-			.size = sizeof(config),
-			.set = LIVECORE_SET_ABORT | LIVECORE_SET_CONTENTS | LIVECORE_SET_MODE,
-			.contents = race_random(3),
-			.mode = race_random(2),
-			.abort = race_random(3),
-		};
-		int fd = live_dump(storm->target->pid, &config);
-		char bytes[4096];
-
-		if (fd == -EBUSY || fd == -ECANCELED)
-			continue;
-		if (fd < 0)
-			FAIL("open: %s", strerror(-fd));
-		__atomic_add_fetch(&storm->dumps, 1, __ATOMIC_SEQ_CST);
-		race_delay();
-		if (pread(fd, bytes, sizeof(bytes), 0) < 0) {
-			if (errno != ECANCELED)
-				FAIL("read: %s", strerror(errno));
-			__atomic_add_fetch(&storm->ended, 1, __ATOMIC_SEQ_CST);
-		}
-		close(fd);
-		race_delay();
-	}
-	return 0;
-}
-
 static void send_number(struct target *t, int kind, int number)
 {
 	siginfo_t info = { .si_code = SI_QUEUE, .si_pid = getpid(), .si_int = number };
@@ -1086,39 +753,6 @@ CORE_TEST(none_is_lost_or_doubled)
 	TH_LOG("%lu dumps, %lu ended by a signal", storm->dumps, storm->ended);
 	tally("dumps", storm->dumps);
 	tally("races provoked", n * (KINDS + 2));
-	EXPECT_EQ(0, target_finish(&t));
-}
-
-/* Stopped and made to go on, at any point of a dump: the two alternate for who waits for them. */
-CORE_TEST(stopped_at_any_point)
-{
-	struct storm *storm = CHECK_POINTER(mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE,
-						 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-	unsigned long n = rounds(STORM / 3);
-	struct target t;
-	pid_t dumper;
-
-	race_seed(0);
-	target_start(&t, "taker", "d");
-	target_settle(&t);
-	storm->target = &t;
-	dumper = race_process(dump_all_the_time, storm);
-	for (unsigned long i = 0; i < n; i++) {
-		race_delay();
-		CHECK(kill(t.pid, i % 2 ? SIGSTOP : SIGTSTP));
-		ASSERT_TRUE(EVENTUALLY(is_told(&t, true)));
-		race_delay();
-		CHECK(kill(t.pid, SIGCONT));
-		ASSERT_TRUE(EVENTUALLY(is_told(&t, false)));
-	}
-	STORE(storm->stop, 1);
-	EXPECT_EQ(0, race_process_end(dumper));
-	EXPECT_EQ(0, told(&t));
-	EXPECT_TRUE(race_nobody_parked(t.pid));
-	EXPECT_TRUE(target_runs(&t));
-	TH_LOG("%lu dumps, %lu ended by a signal", storm->dumps, storm->ended);
-	tally("dumps", storm->dumps);
-	tally("races provoked", 2 * n);
 	EXPECT_EQ(0, target_finish(&t));
 }
 
