@@ -241,7 +241,7 @@ static const struct limit limits[] = {
 	LIMIT(MODE, mode, LIVECORE_MODE_HOLD, true),
 	LIMIT(BLOCKED, blocked, LIVECORE_BLOCKED_IN_PLACE, false),
 	LIMIT(BLOCKED, blocked, LIVECORE_BLOCKED_WAIT, false),
-	/* Taken, and reduced to what the sysctl gives: core-ioctl. */
+	/* Taken, and reduced to what the sysctl gives: core-config. */
 	LIMIT(FILTER_MASK, filter_mask, 0, false),
 	LIMIT(FILTER_MASK, filter_mask, 0x1ff, false),
 };
