@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process that makes threads and processes, executes programs and ends, all
- * the time, while one or two others dump it, all the time. Whatever they catch
- * it at: each core has every thread once, nobody runs while it is held, and
- * the process gets from each of its own calls what it is to get.
+ * A process that makes threads and processes, and ends, all the time, while one
+ * or two others dump it, all the time. Whatever they catch it at: each core has
+ * every thread once, nobody runs while it is held, and the process gets from
+ * each of its own calls what it is to get.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -16,20 +16,17 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "dumpers.h"
+#include "dumpers_storm.h"
 #include "frame.h"
 #include "live.h"
-#include "program.h"
 #include "race.h"
 #include "sleepers.h"
 #include "sleepers_wake.h"
-#include "tally.h"
-#include "user.h"
 
 enum {
 	PAGE		= 4096,
-	DUMPS		= 12,	/* by each dumper */
 	STORMERS	= 2,
-	MOST_DUMPERS	= 2,
 	STACK		= 64 * 1024,
 
 	/* target_page.slot[]: of processes that come and go, by their number. */
@@ -39,10 +36,7 @@ enum {
 
 /* target_page.value[] */
 enum {
-	VICTIM,			/* whom to dump, if not the target itself */
-	MADE,			/* how many threads or processes were made */
-	EXECUTED,		/* how many programs were */
-	SECRET_SEED,		/* of what a set-uid program knows */
+	VICTIM = MADE + 1,	/* whom to dump, if not the target itself */
 };
 
 /* What a thread or process has found out about itself; 0 is right. */
@@ -207,7 +201,7 @@ static int storm_same_memory(uint64_t turn)
 	return expect_exit(child, code);
 }
 
-enum { SPAWNED = 77, EXECUTED_LAST };
+enum { SPAWNED = 77 };
 
 TARGET(spawned)
 {
@@ -405,80 +399,7 @@ TARGET(storm)
 	return 0;
 }
 
-/* What a set-uid program knows, and its user must not. */
-static uint64_t secret[PAGE / sizeof(uint64_t)];
-
-static uint64_t secret_of(const struct target_page *page)
-{
-	return (page->value[SECRET_SEED] ^ 0x736563726574ULL) * 0x9e3779b97f4a7c15ULL;
-}
-
-static void be_privileged(struct target_page *page)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(secret); i++)
-		STORE(secret[i], secret_of(page));
-	race_delay();
-	explicit_bzero(secret, sizeof(secret));
-	become_dumpable(getuid());
-}
-
-static char *const *our_arguments;
-static const char *our_program;
-
-static void *execute(void *argument)
-{
-	execv(our_program, our_arguments);
-	FAIL("execv %s: %s", our_program, strerror(errno));
-	return argument;
-}
-
-/* "user path": the program there, which is this, as that user; by one thread or another. */
-TARGET(executes)
-{
-	char *arguments[] = { "again", "--target", "executes", (char *)self->argument, NULL };
-	uint64_t turn = LOAD(self->page->value[EXECUTED]);
-	char path[64];
-	int uid;
-
-	if (sscanf(self->argument, "%d %63s", &uid, path) != 2)
-		FAIL("argument %s", self->argument);
-	our_program = path;
-	our_arguments = arguments;
-	race_seed(turn);
-	if (getuid() != geteuid())
-		be_privileged(self->page);
-	else if (getuid() != (uid_t)uid)
-		become_dumpable(uid);
-	STORE(self->page->value[EXECUTED], turn + 1);
-	if (!turn)
-		target_event(self, 'R');
-	if (LOAD(self->page->stop))
-		return EXECUTED_LAST;
-	target_spinners(self, turn % 3);
-	race_delay();
-	/* The next one begins anew. */
-	STORE(self->page->nr_slots, 0);
-	if (turn % 2)
-		execute(NULL);
-	target_thread(&self->page->slot[FIRST_CHILD], execute);
-	for (;;)
-		pause();
-}
-
 /* Who dumps, and what comes of it. */
-
-struct counts {
-	unsigned long dumps, failed, ended;
-};
-
-struct dumper {
-	struct target *target;
-	const struct storm *storm;	/* NULL: it executes programs */
-	struct counts *counts;
-	uid_t uid;
-	bool alone;
-	pid_t last;
-};
 
 /* The turns of @pid, which is the target or one of those that it makes. */
 static uint64_t turns_of(struct target *target, pid_t pid)
@@ -492,41 +413,6 @@ static uint64_t turns_of(struct target *target, pid_t pid)
 			return LOAD(slot->counter);
 	}
 	return 0;
-}
-
-static bool is_gone(pid_t pid, pid_t tid)
-{
-	char state = thread_state(pid, tid);
-
-	return !state || state == 'X' || state == 'Z';
-}
-
-static bool is_held(int fd)
-{
-	return live_info_of(fd).state == LIVECORE_STATE_HELD;
-}
-
-/* Every live thread has its notes, and once; those that the kernel lists meanwhile, too. */
-static void check_notes(int fd, pid_t pid, const struct image *image)
-{
-	const struct livecore_note *note = live_note(image);
-	pid_t tid[1024];
-	size_t n;
-
-	if (!note || note->thread_count != image->nr_threads)
-		FAIL("%zu threads, and not in the note LIVECORE", image->nr_threads);
-	for (size_t i = 0; i < image->nr_threads; i++)
-		if (image->threads[i].nr_prstatus != 1)
-			FAIL("thread %d comes twice", image->threads[i].tid);
-	if (live_count(image, LIVECORE_THREAD_ZEROED))
-		FAIL("a thread was not captured");
-	if (!is_held(fd))
-		return;
-	n = thread_list(pid, tid, ARRAY_SIZE(tid));
-	for (size_t i = 0; i < n && i < ARRAY_SIZE(tid); i++)
-		if (!image_thread(image, tid[i]) &&
-		    !EVENTUALLY(is_gone(pid, tid[i]) || !is_held(fd)))
-			FAIL("thread %d has no notes", tid[i]);
 }
 
 /* Reads the head and some of the memory, or all: 0 or an errno. */
@@ -566,6 +452,8 @@ static pid_t next_victim(struct target *target, pid_t last)
 
 static void dump_once(struct dumper *dumper)
 {
+	static pid_t last;
+	const struct storm *storm = dumper->argument;
 	bool snapshot = race_random(2);
 	struct livecore_config config = {
 		.size = sizeof(config),
@@ -580,9 +468,9 @@ static void dump_once(struct dumper *dumper)
 	bool held;
 	int fd, error;
 
-	if (dumper->storm->victims) {
-		pid = next_victim(target, dumper->last);
-		dumper->last = pid;
+	if (storm->victims) {
+		pid = next_victim(target, last);
+		last = pid;
 		race_delay();
 	} else if (victim && race_random(2)) {
 		pid = victim;
@@ -612,166 +500,6 @@ static void dump_once(struct dumper *dumper)
 	close(fd);
 	if (dumper->alone && !race_nobody_parked(pid))
 		FAIL("%d is parked after close", pid);
-}
-
-/* It runs, and executes the next program, and so on. */
-static bool goes_on(struct target_page *page)
-{
-	uint64_t turn = LOAD(page->value[EXECUTED]);
-
-	return EVENTUALLY(LOAD(page->value[EXECUTED]) >= turn + 2);
-}
-
-/* Another one for each program; 0 where the caller has no right to know. */
-static unsigned long stack_of(pid_t pid)
-{
-	char *text = proc_text("%d/stat", pid);
-	unsigned long stack = 0;
-	char *rest = text ? strrchr(text, ')') : NULL;
-
-	/* The 28th field; the name is the second. */
-	for (int field = 2; rest && field < 28; field++)
-		rest = strchr(rest + 1, ' ');
-	if (rest)
-		stack = strtoul(rest, NULL, 10);
-	free(text);
-	return stack;
-}
-
-static size_t words_of_secret(const struct target_page *page, const struct image *image)
-{
-	uint64_t word, known = secret_of(page);
-	size_t n = 0;
-
-	for (size_t at = 0; at + sizeof(word) <= image->size; at += sizeof(word)) {
-		memcpy(&word, image->data + at, sizeof(word));
-		n += word == known;
-	}
-	return n;
-}
-
-/* Dumps what executes one program after the other. */
-static void dump_program(struct dumper *dumper)
-{
-	struct livecore_config config = {
-		.size = sizeof(config),
-		.set = LIVECORE_SET_MODE | LIVECORE_SET_CONTENTS,
-		.mode = race_random(2) ? LIVECORE_MODE_SNAPSHOT : LIVECORE_MODE_HOLD,
-		.contents = race_random(3),
-	};
-	struct target_page *page = dumper->target->page;
-	pid_t pid = dumper->target->pid;
-	uint64_t executed, turns;
-	unsigned long stack;
-	struct image image;
-	int fd, error;
-	bool held;
-
-	/* It waits for about as long as we do before it executes the next one. */
-	executed = LOAD(page->value[EXECUTED]);
-	if (!EVENTUALLY(LOAD(page->value[EXECUTED]) != executed))
-		FAIL("%d does not go on", pid);
-	race_delay();
-	executed = LOAD(page->value[EXECUTED]);
-	fd = live_dump(pid, &config);
-	if (fd < 0) {
-		if (!(fd == -EACCES && dumper->uid) && !race_open_says(-fd))
-			FAIL("open of %d: %s", pid, strerror(-fd));
-		/* Until it has done with its rights. */
-		if (fd == -EACCES && !EVENTUALLY(LOAD(page->value[EXECUTED]) != executed))
-			FAIL("%d does not go on", pid);
-		if (fd == -EBUSY)
-			pause_briefly();
-		dumper->counts->failed++;
-		return;
-	}
-	held = is_held(fd);
-	executed = LOAD(page->value[EXECUTED]);
-	turns = target_turns(dumper->target);
-	stack = stack_of(pid);
-	race_delay();
-	/* Nobody reads, which would end it, too. */
-	if (held && stack != stack_of(pid) && !EVENTUALLY(!is_held(fd)))
-		FAIL("%d is held, and is another program", pid);
-	error = -image_read(&image, fd);
-	if (error && (!race_read_says(error) || is_held(fd)))
-		FAIL("read of %d: %s", pid, strerror(error));
-	/* One that has become another after the last read is not that which is held. */
-	if (held && (executed != LOAD(page->value[EXECUTED]) ||
-		     turns != target_turns(dumper->target)) && is_held(fd) &&
-	    stack == stack_of(pid))
-		FAIL("%d runs while it is held", pid);
-	if (!error && words_of_secret(page, &image) > 64)
-		FAIL("the secret of another program in the core of %d", pid);
-	if (!error)
-		check_notes(fd, pid, &image);
-	/* Who has become another program is not held: we are in nobody's way. */
-	if (!is_held(fd) && !goes_on(page))
-		FAIL("%d is held, and its dump has ended", pid);
-	if (!error)
-		image_free(&image);
-	else
-		dumper->counts->ended++;
-	dumper->counts->dumps++;
-	close(fd);
-}
-
-static int dump_all_the_time(void *argument)
-{
-	struct dumper *dumper = argument;
-	unsigned long dumps = rounds(DUMPS);
-
-	if (dumper->uid)
-		become_a();
-	while (dumper->counts->dumps < dumps) {
-		if (dumper->storm)
-			dump_once(dumper);
-		else
-			dump_program(dumper);
-		race_delay();
-	}
-	return 0;
-}
-
-/* Dumps by one dumper, then by two. */
-static void dump_storm(struct __test_metadata *_metadata, struct target *t,
-		       const struct storm *storm, uid_t uid)
-{
-	struct counts (*counts)[MOST_DUMPERS] =
-		CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-	struct counts sum = {};
-
-	for (int n = 1; n <= MOST_DUMPERS; n++) {
-		pid_t pid[MOST_DUMPERS];
-
-		for (int i = 0; i < n; i++) {
-			struct dumper dumper = {
-				.target = t,
-				.storm = storm,
-				.uid = uid,
-				.counts = &counts[n - 1][i],
-				.alone = n == 1,
-			};
-
-			pid[i] = race_process(dump_all_the_time, &dumper);
-		}
-		for (int i = 0; i < n; i++)
-			EXPECT_EQ(0, race_process_end(pid[i]));
-	}
-	for (int n = 0; n < MOST_DUMPERS; n++)
-		for (int i = 0; i < MOST_DUMPERS; i++) {
-			sum.dumps += counts[n][i].dumps;
-			sum.failed += counts[n][i].failed;
-			sum.ended += counts[n][i].ended;
-		}
-	EXPECT_LT(0, sum.dumps);
-	TH_LOG("%lu dumps, of which %lu ended early, %lu not opened; %ju made", sum.dumps,
-	       sum.ended, sum.failed,
-	       (uintmax_t)(t->page->value[MADE] + t->page->value[EXECUTED]));
-	tally("dumps", sum.dumps);
-	tally("races provoked", sum.dumps);
-	munmap(counts, PAGE);
 }
 
 static void expect_results(struct __test_metadata *_metadata, struct target *t)
@@ -850,69 +578,17 @@ TEST_F_TIMEOUT(storm, is_weathered, CORE_TEST_SECONDS)
 {
 	const struct storm *storm = storm_of(variant->name);
 	struct target t;
+	struct dumper dumper = { .target = &t, .dump = dump_once, .argument = storm };
 
 	target_start(&t, "storm", storm->name);
 	target_settle(&t);
-	dump_storm(_metadata, &t, storm, 0);
+	dump_storm(_metadata, &dumper);
 	EXPECT_TRUE(race_nobody_parked(t.pid));
 	EXPECT_TRUE(target_runs(&t));
 	expect_results(_metadata, &t);
 	if (!storm->victims)
 		expect_sleepers(_metadata, &t);
 	EXPECT_EQ(0, target_finish(&t));
-}
-
-FIXTURE(programs)
-{
-	struct sysctl_values sysctls;
-	struct program program;
-};
-
-FIXTURE_VARIANT(programs)
-{
-	mode_t mode;
-	uid_t uid;		/* who executes, and dumps */
-};
-
-FIXTURE_VARIANT_ADD(programs, plain)
-{
-	.mode = 0755,
-};
-
-FIXTURE_VARIANT_ADD(programs, setuid)
-{
-	.mode = 04755,
-	.uid = USER_A,
-};
-
-FIXTURE_SETUP(programs)
-{
-	program_create(&self->program, variant->mode);
-	sysctl_prepare(&self->sysctls);
-	sysctl_set("livecore_enable", 2);
-}
-
-FIXTURE_TEARDOWN_PARENT(programs)
-{
-	sysctl_restore(&self->sysctls);
-	program_destroy(&self->program);
-}
-
-TEST_F_TIMEOUT(programs, one_after_the_other, CORE_TEST_SECONDS)
-{
-	char argument[96];
-	struct target t;
-	int status;
-
-	snprintf(argument, sizeof(argument), "%d %s", variant->uid, self->program.path);
-	target_start(&t, "executes", argument);
-	t.page->value[SECRET_SEED] = race_random(UINT32_MAX);
-	dump_storm(_metadata, &t, NULL, variant->uid);
-	EXPECT_TRUE(goes_on(t.page));
-	STORE(t.page->stop, 1);
-	status = target_dies_within(&t, EVENT_SECONDS);
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(EXECUTED_LAST, WEXITSTATUS(status));
 }
 
 CORE_TEST_MAIN
