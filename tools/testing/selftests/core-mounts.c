@@ -27,8 +27,8 @@ static void own_mounts(void)
 }
 
 /*
- * Another process's mem, a pipe, a directory, a device over mem: it is not that
- * which decides, and nothing of it is taken for an address space.
+ * Another process's mem or core, another file of its own, a device over mem: it is
+ * not that which decides, and nothing of it is taken for an address space.
  */
 BAD_TEST(something_mounted_over_mem)
 {
@@ -153,6 +153,7 @@ BAD_TEST(mounted_with_options)
 	struct image image, other;
 	struct target t;
 	char path[96];
+	int fd;
 
 	begin(_metadata, &t, "1000", &image);
 	own_mounts();
@@ -180,15 +181,20 @@ BAD_TEST(mounted_with_options)
 		snprintf(path, sizeof(path), "%s/livecore", self->directory);
 		EXPECT_EQ(all ? 0 : ENOENT, ERRNO(open(path, O_RDONLY | O_CLOEXEC)));
 		/* A dump by one is seen by the other. */
+		snprintf(path, sizeof(path), "%s/%d/core", self->directory, t.pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(-EBUSY, core_open(t.pid));
+		close(fd);
 		CHECK(umount2(self->directory, MNT_DETACH));
 	}
 	end(_metadata, &t, &image);
 }
 
 /* In a pid namespace of its own: what its proc shows, by the numbers that it has there. */
-static int dump_in_namespace(const char *directory)
+static int dump_in_namespace(const char *directory, pid_t outside)
 {
-	struct image image;
+	struct image image, none;
 	pid_t child;
 	int error;
 
@@ -203,7 +209,7 @@ static int dump_in_namespace(const char *directory)
 	if (!error && (image.nr_threads != 1 || image.threads[0].tid != child))
 		error = 1;
 	/* Those outside do not exist. */
-	if (ERRNO(open("/proc/1/core", O_RDONLY)) == ENOENT)
+	if (!error && dump_by(directory, outside, &none) != -ENOENT)
 		error = 2;
 	CHECK(kill(child, SIGKILL));
 	CHECK(waitpid(child, NULL, 0));
@@ -213,7 +219,7 @@ static int dump_in_namespace(const char *directory)
 
 BAD_TEST(proc_of_another_namespace)
 {
-	pid_t child = CHECK(fork());
+	pid_t outside = getpid(), child = CHECK(fork());
 	int status;
 
 	if (!child) {
@@ -221,7 +227,7 @@ BAD_TEST(proc_of_another_namespace)
 		own_mounts();
 		child = CHECK(fork());
 		if (!child)
-			_exit(dump_in_namespace(self->directory));
+			_exit(dump_in_namespace(self->directory, outside));
 		CHECK(waitpid(child, &status, 0));
 		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 255);
 	}
