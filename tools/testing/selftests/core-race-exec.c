@@ -217,9 +217,9 @@ FIXTURE_VARIANT_ADD(programs, setuid)
 
 FIXTURE_SETUP(programs)
 {
-	program_create(&self->program, variant->mode);
 	sysctl_prepare(&self->sysctls);
 	sysctl_set("livecore_enable", 2);
+	program_create(&self->program, variant->mode);
 }
 
 FIXTURE_TEARDOWN_PARENT(programs)

@@ -243,7 +243,6 @@ static bool ends_hold(enum disposition how, int signal, enum sender sender, unsi
 	case SIGINT:
 	case SIGQUIT:
 	case SIGTERM:
-	case SIGSTOP:
 	case SIGTSTP:
 		return !is_ignored(how, signal);
 	default:
