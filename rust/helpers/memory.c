@@ -283,6 +283,9 @@ void livecore_peek(struct mm_struct *mm, unsigned long addr, void *to, size_t le
 		return;
 	for (; len; addr += step, to += step, len -= step) {
 		step = min(len, PAGE_SIZE - offset_in_page(addr));
+		/* Below a stack, GUP would tell the log that it does not grow it. */
+		if (!vma_lookup(mm, addr))
+			continue;
 		if (get_user_pages_remote(mm, addr, 1, flags, &page, NULL) != 1)
 			continue;
 		livecore_copy_from_page(page, offset_in_page(addr), to, step);

@@ -5,11 +5,13 @@
  */
 #define _GNU_SOURCE
 #include <link.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "expected_loads.h"
 #include "fixture.h"
+#include "registers.h"
 #include "stacks.h"
 
 #define PAGE		4096UL
@@ -300,6 +302,58 @@ CORE_TEST(a_forged_list_has_an_end)
 		EXPECT_GT(4 * MIB, image.size);
 		image_free(&image);
 	}
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/*
+ * An alternate stack that begins below the stack that the thread is on, where
+ * nothing is mapped; and it is near enough to the end of both to be "on" both.
+ */
+static __attribute__((noinline)) int wait_at_the_edge(struct target_self *self, uint64_t bottom)
+{
+	uint64_t here = (uint64_t)__builtin_frame_address(0);
+	/* To three pages above the bottom. */
+	volatile char *room = __builtin_alloca(here - bottom - 3 * PAGE);
+	stack_t alternate = {
+		.ss_sp = (void *)(bottom - 2 * PAGE),
+		.ss_size = 5 * PAGE + PAGE / 2,
+	};
+
+	room[0] = 1;
+	CHECK(sigaltstack(&alternate, NULL));
+	target_event(self, 'R');
+	while (target_command(self))
+		;
+	return 0;
+}
+
+TARGET(at_the_edge)
+{
+	size_t count;
+	struct mapping *list = mapping_list(getpid(), &count);
+	uint64_t bottom = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(list[i].path, "[stack]"))
+			bottom = list[i].start;
+	if (!bottom)
+		FAIL("no stack");
+	return wait_at_the_edge(self, bottom);
+}
+
+/* The kernel's log would tell of it, and nothing may. */
+CORE_TEST(below_a_stack_nothing_is_looked_for)
+{
+	struct image image;
+	struct target t;
+
+	target_start(&t, "at_the_edge", NULL);
+	target_settle(&t);
+	contents(CONTENTS_STACKS);
+	ASSERT_EQ(0, image_dump(&image, t.pid));
+	EXPECT_EQ(1, image.nr_threads);
+	EXPECT_NE(NULL, image_at(&image, registers_of(&image.threads[0]).rsp, 8));
+	image_free(&image);
 	EXPECT_EQ(0, target_finish(&t));
 }
 
