@@ -214,6 +214,9 @@ static bool is_fatal_by_default(struct task_struct *task, int sig)
 {
 	const struct sighand_struct *sighand = rcu_access_pointer(task->sighand);
 
+	/* The init of a pid namespace: get_signal(). What it does itself clears the flag. */
+	if (task->signal->flags & SIGNAL_UNKILLABLE)
+		return false;
 	return !siginmask(sig, SIG_KERNEL_IGNORE_MASK | SIG_KERNEL_STOP_MASK) &&
 	       sighand->action[sig - 1].sa.sa_handler == SIG_DFL;
 }

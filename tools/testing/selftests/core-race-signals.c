@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -602,6 +603,59 @@ CORE_TEST(what_was_asked_for)
 		close(async);
 		EXPECT_EQ(0, target_finish(&t));
 	}
+}
+
+/* The init of a pid namespace, whom a signal by default does not end. */
+
+static void *unblock_all_the_time(void *argument)
+{
+	struct target_slot *slot = argument;
+	sigset_t term;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	for (;;) {
+		CHECK_ZERO(pthread_sigmask(SIG_BLOCK, &term, NULL));
+		CHECK_ZERO(pthread_kill(pthread_self(), SIGTERM));
+		/* It is dropped on the way back. */
+		CHECK_ZERO(pthread_sigmask(SIG_UNBLOCK, &term, NULL));
+		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+TARGET(init)
+{
+	struct target_slot *slot = target_slot(self);
+
+	if (getpid() != 1)
+		FAIL("it is %d, and no init", getpid());
+	slot->nr = SPINS;
+	target_thread(slot, unblock_all_the_time);
+	return target_serve(self);
+}
+
+CORE_TEST(init_is_not_ended_by_what_it_drops)
+{
+	unsigned long n = rounds(STORM);
+	struct target t;
+
+	/* Ours is the next child. */
+	CHECK(unshare(CLONE_NEWPID));
+	target_start(&t, "init", NULL);
+	EXPECT_TRUE(target_runs(&t));
+	for (unsigned long i = 0; i < n; i++) {
+		struct image image;
+
+		race_delay();
+		ASSERT_EQ(0, image_dump(&image, t.pid));
+		EXPECT_EQ(2, image.nr_threads);
+		image_free(&image);
+	}
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
+	tally("dumps", n);
+	tally("races provoked", n);
 }
 
 /* Signals and dumps, all the time. */
