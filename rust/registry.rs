@@ -54,7 +54,7 @@ pub(crate) struct Dump {
     /// The same by `CLOCK_REALTIME`, in nanoseconds.
     pub(crate) since_ns: u64,
     /// When there was progress last, in milliseconds since `started`.
-    progress_ms: Atomic<u32>,
+    progress_ms: Atomic<u64>,
     pub(crate) counters: Counters,
     /// What is known of the image, once there is one.
     made: SetOnce<uapi::Info>,
@@ -81,13 +81,21 @@ impl Dump {
         }
     }
 
-    fn age_ms(&self) -> u32 {
-        u32::try_from(self.started.elapsed().as_millis()).unwrap_or(u32::MAX)
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(0)
     }
 
     /// There was progress: the watchdog counts from now.
     pub(crate) fn progress(&self) {
-        self.progress_ms.store(self.age_ms(), ordering::Relaxed);
+        let now = self.age_ms();
+        let mut last = self.progress_ms.load(ordering::Relaxed);
+        // Who was kept from the CPU since does not take back what others have done.
+        while last < now {
+            match self.progress_ms.cmpxchg(last, now, ordering::Relaxed) {
+                Ok(_) => break,
+                Err(other) => last = other,
+            }
+        }
     }
 
     /// There is an image.
@@ -134,7 +142,7 @@ impl Dump {
     fn is_stalled(&self) -> bool {
         let progress = self.progress_ms.load(ordering::Relaxed);
         // Both are rounded down: `>=` could be a millisecond early.
-        self.age_ms().saturating_sub(progress) > self.config.stall_ms
+        self.age_ms().saturating_sub(progress) > u64::from(self.config.stall_ms)
     }
 
     fn is_held_long(&self) -> bool {
