@@ -8,7 +8,7 @@ use crate::{
         filter::Filter,
         layout::{Image, Region},
     },
-    params::{Config, Mode},
+    params::{Config, Contents, Mode},
     registry::{self, Dump, Registered},
     sys::{
         memory::{self as sys_memory, Mappings, UsedMm},
@@ -77,6 +77,8 @@ impl Session {
             Mode::Hold => None,
         };
         let threads = hold.prepare(task)?;
+        // What came before has kept nobody.
+        registered.progress();
         let since = Instant::now();
         hold.take(&threads, since, config.timeout_ms)?;
         let moment = Moment::seal(&hold, &process, &config)?;
@@ -239,9 +241,18 @@ fn copy<'a>(
     filter: Filter,
 ) -> Result<Memory<'a>> {
     let Process { mm, task, .. } = *process;
+    let contents = dump.config.contents;
     // Last, so that what is true here is true when the memory is copied.
-    let is_free = are_free(dump, mm, mappings)?;
-    match room.copy(mm, task, mappings, filter, dump.config.contents, is_free)? {
+    let is_free = are_still(dump, mm, mappings, true)?;
+    match room.copy(mm, task, mappings, filter, contents, is_free)? {
+        // A thread that runs in the kernel may have been in between.
+        Ok(_) if contents != Contents::Registers && !are_still(dump, mm, mappings, false)? => {
+            Ok(Memory {
+                mm,
+                mode: Mode::Hold,
+                fallback: uapi::LIVECORE_FALLBACK_BUSY,
+            })
+        }
         Ok(snapshot) => {
             // It may have taken longer than the threads were held.
             let snapshot = dump.copied(snapshot)?;
@@ -290,8 +301,10 @@ fn update_mappings(
     mappings: &mut Mappings,
     since: Instant<Monotonic>,
 ) -> Result<bool> {
-    let timeout = Delta::from_millis(i64::from(dump.config.timeout_ms));
-    try_for(dump, Some((timeout, since)), || {
+    let left = i64::from(dump.config.timeout_ms).saturating_sub(since.elapsed().as_millis());
+    // There may be a thread for which all of it has passed.
+    let limit = Delta::from_millis(left).max(FREE_WITHIN);
+    try_for(dump, Some((limit, Instant::now())), || {
         let mm = UsedMm::get(mm)?;
         let same = mappings.are_those_of(&mm, false)?;
         if !same {
@@ -301,13 +314,13 @@ fn update_mappings(
     })
 }
 
-/// Are they still, and has nobody locked any of them?
-fn are_free(dump: &Dump, mm: &Mm, mappings: &Mappings) -> Result<bool> {
-    let free = try_for(dump, Some((FREE_WITHIN, Instant::now())), || {
-        mappings.are_those_of(&UsedMm::get(mm)?, true)
+/// Are they still; and, if `alone`, has nobody locked any of them, or waits to?
+fn are_still(dump: &Dump, mm: &Mm, mappings: &Mappings, alone: bool) -> Result<bool> {
+    let still = try_for(dump, Some((FREE_WITHIN, Instant::now())), || {
+        mappings.are_those_of(&UsedMm::get(mm)?, alone)
     });
-    match free {
+    match still {
         Err(error) if error == ETIMEDOUT => Ok(false),
-        free => free,
+        still => still,
     }
 }

@@ -175,6 +175,17 @@ static bool is_being_faulted(const struct vm_area_struct *vma)
 #endif
 }
 
+/* Does anybody wait for mmap_lock, which we have for writing? */
+static bool is_waited_for(struct mm_struct *mm)
+{
+#ifdef CONFIG_PREEMPT_RT
+	/* There, mmap_lock_is_contended() tells whether anybody has it. */
+	return !RB_EMPTY_ROOT(&mm->mmap_lock.rwbase.rtmutex.waiters.rb_root);
+#else
+	return mmap_lock_is_contended(mm);
+#endif
+}
+
 /**
  * livecore_mappings_same() - Are the mappings still those of a list?
  * @mm: the memory, with a reference on mm_users
@@ -212,6 +223,9 @@ int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *
 		at++;
 	}
 	same = at == count;
+	/* Who waits is in before we come back. */
+	if (alone && same && is_waited_for(mm))
+		same = -EAGAIN;
 unlock:
 	if (alone)
 		up_write(&mm->mmap_lock);
