@@ -444,7 +444,8 @@ impl Hold {
         }
     }
 
-    /// Ends the hold, and returns when all threads have been told. Process context.
+    /// Ends the hold, and tells all threads, unless the workqueue is about to: then some may be
+    /// told a little later. Process context.
     pub(crate) fn end_now(&self, reason: EndReason) {
         if self.lifecycle.end(reason) {
             self.ended();
