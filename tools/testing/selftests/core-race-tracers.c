@@ -21,8 +21,8 @@
 #include "tally.h"
 
 enum {
-	DUMPS		= 200,
-	ROUNDS		= 20,
+	DUMPS		= 100,
+	ROUNDS		= 10,
 	CALLERS		= 2,
 	/* The slots of the target: its leader, who turns, who call. */
 	SPINNER		= 1,

@@ -26,7 +26,7 @@
 
 enum {
 	PAGE		= 4096,
-	RELOADS		= 16,
+	RELOADS		= 8,
 	WARM_UP		= 3,
 	TARGETS		= 2,
 	KEPT		= 8,
