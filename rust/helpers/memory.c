@@ -182,6 +182,11 @@ static bool is_waited_for(struct mm_struct *mm)
 	/* There, mmap_lock_is_contended() tells whether anybody has it. */
 	return !RB_EMPTY_ROOT(&mm->mmap_lock.rwbase.rtmutex.waiters.rb_root);
 #else
+	/* Writers spin first, where there is another CPU. */
+#ifdef CONFIG_RWSEM_SPIN_ON_OWNER
+	if (osq_is_locked(&mm->mmap_lock.osq))
+		return true;
+#endif
 	return mmap_lock_is_contended(mm);
 #endif
 }
