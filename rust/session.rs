@@ -36,7 +36,8 @@ use kernel::{
 /// Between two tries of `mmap_lock`.
 const RETRY: Delta = Delta::from_millis(1);
 
-/// How long a held process stands still for the chance of a snapshot.
+/// How long a held process stands still, at least, for `mmap_lock` to be free; and at most, for
+/// the chance of a snapshot, before and after its copy.
 const FREE_WITHIN: Delta = Delta::from_millis(100);
 
 /// One dump, open.
@@ -244,9 +245,14 @@ fn copy<'a>(
     let contents = dump.config.contents;
     // Last, so that what is true here is true when the memory is copied.
     let is_free = are_still(dump, mm, mappings, true)?;
-    match room.copy(mm, task, mappings, filter, contents, is_free)? {
-        // A thread that runs in the kernel may have been in between.
-        Ok(_) if contents != Contents::Registers && !are_still(dump, mm, mappings, false)? => {
+    let copied = room.copy(mm, task, mappings, filter, contents, is_free)?;
+    // A thread that runs in the kernel may have been in between.
+    let is_as_judged =
+        copied.is_err() || contents == Contents::Registers || are_still(dump, mm, mappings, false)?;
+    match copied {
+        Ok(_) if !is_as_judged => {
+            // Of a hold that is over nothing is told.
+            dump.hold.check().map_err(EndReason::errno)?;
             Ok(Memory {
                 mm,
                 mode: Mode::Hold,
@@ -321,6 +327,8 @@ fn are_still(dump: &Dump, mm: &Mm, mappings: &Mappings, alone: bool) -> Result<b
     });
     match still {
         Err(error) if error == ETIMEDOUT => Ok(false),
+        // Where the process is gone, the hold knows why.
+        Err(error) => dump.hold.check().map_err(EndReason::errno).and(Err(error)),
         still => still,
     }
 }
