@@ -321,27 +321,34 @@ static __attribute__((noinline)) int wait_at_the_edge(struct target_self *self, 
 
 	room[0] = 1;
 	CHECK(sigaltstack(&alternate, NULL));
+	self->page->value[0] = bottom;
 	target_event(self, 'R');
 	while (target_command(self))
 		;
 	return 0;
 }
 
-TARGET(at_the_edge)
+static uint64_t stack_bottom(pid_t pid)
 {
 	size_t count;
-	struct mapping *list = mapping_list(getpid(), &count);
+	struct mapping *list = mapping_list(pid, &count);
 	uint64_t bottom = 0;
 
 	for (size_t i = 0; i < count; i++)
 		if (!strcmp(list[i].path, "[stack]"))
 			bottom = list[i].start;
+	free(list);
 	if (!bottom)
 		FAIL("no stack");
-	return wait_at_the_edge(self, bottom);
+	return bottom;
 }
 
-/* The kernel's log would tell of it, and nothing may. */
+TARGET(at_the_edge)
+{
+	return wait_at_the_edge(self, stack_bottom(getpid()));
+}
+
+/* The kernel would tell its log, with a stack, for which the lab looks. */
 CORE_TEST(below_a_stack_nothing_is_looked_for)
 {
 	struct image image;
@@ -354,6 +361,8 @@ CORE_TEST(below_a_stack_nothing_is_looked_for)
 	EXPECT_EQ(1, image.nr_threads);
 	EXPECT_NE(NULL, image_at(&image, registers_of(&image.threads[0]).rsp, 8));
 	image_free(&image);
+	/* Was the edge where it was meant to be? */
+	EXPECT_EQ(t.page->value[0], stack_bottom(t.pid));
 	EXPECT_EQ(0, target_finish(&t));
 }
 

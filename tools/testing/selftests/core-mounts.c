@@ -223,6 +223,7 @@ BAD_TEST(proc_of_another_namespace)
 	int status;
 
 	if (!child) {
+		CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL));
 		CHECK(unshare(CLONE_NEWPID));
 		own_mounts();
 		child = CHECK(fork());

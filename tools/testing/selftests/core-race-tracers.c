@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/ptrace.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -28,6 +29,7 @@ enum {
 	SPINNER		= 1,
 	CALLER		= 2,
 	THREADS		= CALLER + CALLERS,
+	NEVER_MS	= 3600000,
 	/* Far below the watchdog's 30 s, far above what it takes emulated. */
 	DEATH_SECONDS	= 15,
 };
@@ -684,8 +686,11 @@ static void gdb_start(struct debugger *gdb, const struct target *t)
 
 static void gdb_expect(struct debugger *gdb, char letter)
 {
+	struct pollfd said = { .fd = gdb->said, .events = POLLIN };
 	char line[2];
 
+	if (poll(&said, 1, EVENT_SECONDS * 1000) != 1)
+		FAIL("gdb does not come to %c in time", letter);
 	if (CHECK(read(gdb->said, line, 2)) != 2 || line[0] != letter)
 		FAIL("gdb does not come to %c", letter);
 }
@@ -725,6 +730,7 @@ CORE_TEST(gdb)
 	int fd, status;
 
 	sysctl_set("livecore_abort", LIVECORE_ABORT_FATAL);
+	sysctl_set("livecore_stall_ms", NEVER_MS);
 	target_start(&t, "traced", NULL);
 	target_settle(&t);
 	gdb_start(&gdb, &t);
