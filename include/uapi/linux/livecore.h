@@ -48,7 +48,7 @@
 #define LIVECORE_FALLBACK_IN_USE	(1U << 6) /* others are told who maps something */
 #define LIVECORE_FALLBACK_LOCKED	(1U << 7) /* a mapped file is locked while it is open */
 #define LIVECORE_FALLBACK_FAILED	(1U << 8) /* some page cannot be copied */
-#define LIVECORE_FALLBACK_BUSY		(1U << 9) /* its mappings stayed locked */
+#define LIVECORE_FALLBACK_BUSY		(1U << 9) /* its mappings stayed locked, or changed */
 
 /* livecore_config.contents, and kernel.livecore_contents */
 #define LIVECORE_CONTENTS_REGISTERS	0 /* notes alone */
