@@ -34,6 +34,9 @@ _OURS = re.compile(r"\[livecore\]")
 _KILLS = re.compile(r"livecore-lab: a cgroup runs out of memory")
 _KILLS_END = re.compile(r"livecore-lab: nobody else is killed")
 _KILLED = "Memory cgroup out of memory"
+# Until the memory is there, one stack follows another, and a slow console misses the first lines
+# of some.
+_DROPPED = re.compile(r"\*\* \d+ printk messages dropped \*\*")
 
 # lib/faults.c says so, where a test lets allocations fail. Of those vmalloc() shows the stack, as
 # the kernel does of whoever runs out of memory.
@@ -70,7 +73,11 @@ def _told(log: Path) -> Iterator[tuple[str, bool]]:
                 kills = bool(_KILLS.search(line))
             if _FAULTS.search(line) or _FAULTS_END.search(line):
                 faults = bool(_FAULTS.search(line))
-            if _OOM.search(line) or (faults and _FAILED.search(line)):
+            if (
+                _OOM.search(line)
+                or (faults and _FAILED.search(line))
+                or (kills and _DROPPED.search(line))
+            ):
                 shows_stack = True
             elif _STACK_END.search(line):
                 shows_stack = False
