@@ -15,8 +15,8 @@
 #include "sysctl.h"
 #include "target.h"
 
-/* A test that hangs is to be reported by its name. */
-#define CORE_TEST_SECONDS	300
+/* A test that hangs is to be reported by its name; and KCSAN is slow. */
+#define CORE_TEST_SECONDS	600
 
 /* Instead of TEST_HARNESS_MAIN: the program is its own targets, too. */
 #define CORE_TEST_MAIN							\
