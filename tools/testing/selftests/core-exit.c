@@ -9,6 +9,7 @@
 
 #include "fixture.h"
 #include "sleepers.h"
+#include "tally.h"
 
 enum { ROUNDS = 12 };
 
@@ -101,7 +102,7 @@ CORE_TEST(ending_threads)
 	struct target t;
 
 	target_start(&t, "ending_threads", NULL);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned long round = 0; round < rounds(ROUNDS); round++) {
 		struct image image;
 
 		EXPECT_TRUE(target_runs(&t));
@@ -117,7 +118,7 @@ CORE_TEST(ending_threads)
 /* Processes that end while dumps of them open: an error or a core, and no hang. */
 CORE_TEST(ending_processes)
 {
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned long round = 0; round < rounds(ROUNDS); round++) {
 		struct image image;
 		struct target t;
 		int status, error;
@@ -125,7 +126,7 @@ CORE_TEST(ending_processes)
 		target_start(&t, "ending_threads", NULL);
 		/* At different points of its end. */
 		CHECK(syscall(SYS_pidfd_send_signal, t.pidfd, SIGKILL, NULL, 0));
-		for (int i = 0; i < round; i++)
+		for (unsigned long i = 0; i < round; i++)
 			sched_yield();
 		error = image_dump(&image, t.pid);
 		if (!error)
