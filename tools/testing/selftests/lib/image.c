@@ -9,17 +9,22 @@
 
 #include "check.h"
 #include "image.h"
+#include "proc.h"
 
 #define CHUNK	(256 * 1024)
 
 int core_open(pid_t pid)
 {
+	double begin = seconds_now();
 	char path[64];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/core", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		fd = -errno;
+	tell_if_slow(begin, __FILE__, __LINE__, "open");
+	return fd;
 }
 
 int core_open_in_time(pid_t pid)

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "live.h"
+#include "proc.h"
 
 int live_open(pid_t pid)
 {
@@ -26,7 +27,11 @@ int live_config(int fd, const struct livecore_config *config)
 
 int live_start(int fd)
 {
-	return ioctl(fd, LIVECORE_IOC_START, 0) ? -errno : 0;
+	double begin = seconds_now();
+	int error = ioctl(fd, LIVECORE_IOC_START, 0) ? -errno : 0;
+
+	tell_if_slow(begin, __FILE__, __LINE__, "START");
+	return error;
 }
 
 int live_release(int fd)

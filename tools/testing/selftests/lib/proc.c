@@ -29,6 +29,14 @@ void pause_briefly(void)
 	nanosleep(&pause, NULL);
 }
 
+void tell_if_slow(double begin, const char *file, int line, const char *what)
+{
+	double seconds = seconds_now() - begin;
+
+	if (seconds > EVENT_SECONDS / 4)
+		fprintf(stderr, "# %s:%d: %s took %.0f s\n", file, line, what, seconds);
+}
+
 void write_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -19,15 +19,19 @@
 double seconds_now(void);
 void pause_briefly(void);
 
+/* Says so if what began at @begin has taken suspiciously long, and goes well nevertheless. */
+void tell_if_slow(double begin, const char *file, int line, const char *what);
+
 /* Polls until @condition holds; false if it does not within EVENT_SECONDS. */
 #define EVENTUALLY(condition)						\
 ({									\
-	double eventually_end_ = seconds_now() + EVENT_SECONDS;		\
+	double eventually_begin_ = seconds_now();			\
 	bool eventually_ok_;						\
 									\
 	while (!(eventually_ok_ = (condition)) &&			\
-	       seconds_now() < eventually_end_)				\
+	       seconds_now() < eventually_begin_ + EVENT_SECONDS)	\
 		pause_briefly();					\
+	tell_if_slow(eventually_begin_, __FILE__, __LINE__, #condition);	\
 	eventually_ok_;							\
 })
 
