@@ -16,7 +16,7 @@
 
 enum {
 	PAGE	= 4096,
-	SIZE	= 16 << 20,
+	SIZE	= 4 << 20,
 	WORDS	= SIZE / sizeof(uint64_t),
 	ROUNDS	= 8,
 };
