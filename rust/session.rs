@@ -245,20 +245,15 @@ fn copy<'a>(
     let contents = dump.config.contents;
     // Last, so that what is true here is true when the memory is copied.
     let is_free = are_still(dump, mm, mappings, true)?;
-    let copied = room.copy(mm, task, mappings, filter, contents, is_free)?;
+    let mut copied = room.copy(mm, task, mappings, filter, contents, is_free)?;
+    let has_memory = copied.is_ok() && contents != Contents::Registers;
     // A thread that runs in the kernel may have been in between.
-    let is_as_judged =
-        copied.is_err() || contents == Contents::Registers || are_still(dump, mm, mappings, false)?;
+    if has_memory && !are_still(dump, mm, mappings, false)? {
+        // Of a hold that is over nothing is told.
+        dump.hold.check().map_err(EndReason::errno)?;
+        copied = Err(Fallback(uapi::LIVECORE_FALLBACK_BUSY));
+    }
     match copied {
-        Ok(_) if !is_as_judged => {
-            // Of a hold that is over nothing is told.
-            dump.hold.check().map_err(EndReason::errno)?;
-            Ok(Memory {
-                mm,
-                mode: Mode::Hold,
-                fallback: uapi::LIVECORE_FALLBACK_BUSY,
-            })
-        }
         Ok(snapshot) => {
             // It may have taken longer than the threads were held.
             let snapshot = dump.copied(snapshot)?;
