@@ -143,7 +143,7 @@ impl Countdown {
     }
 
     /// One more is to come.
-    pub(crate) fn expect(&self) {
+    pub(crate) fn one_more(&self) {
         self.count.fetch_add(1, ordering::Relaxed);
     }
 

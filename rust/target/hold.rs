@@ -236,7 +236,7 @@ impl Hold {
         let node = RBTreeNode::new(key, thread.clone(), flags)?;
 
         if !is_caller {
-            self.missing.expect();
+            self.missing.one_more();
         }
         let refused = {
             let mut table = self.threads.lock();
