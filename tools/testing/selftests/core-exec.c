@@ -21,8 +21,6 @@
 
 enum {
 	PAGE		= 4096,
-	/* So that it is not the watchdog. */
-	NEVER_MS	= 3600000,
 };
 
 /* target_page.value[] */

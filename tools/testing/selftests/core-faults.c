@@ -39,8 +39,6 @@ enum {
 	/* How many allocations of loading fail: some of all, others in each run. */
 	LOADS		= 30,
 	MODULE_LOADS	= 80,
-	/* An emulated, busy machine is no reason to end a dump. */
-	NEVER_MS	= 3600000,
 	/* target_page.value[] of a process that makes threads. */
 	MAKER		= 0,
 	MISSING,

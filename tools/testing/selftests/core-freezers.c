@@ -17,7 +17,7 @@
 #include "spinners.h"
 #include "tally.h"
 
-enum { SPINNERS = 2, NEVER_MS = 3600000 };
+enum { SPINNERS = 2 };
 
 #define STAY	"livecore_stay"
 

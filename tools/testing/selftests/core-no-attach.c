@@ -44,7 +44,7 @@ TEST_F_TIMEOUT(no_attach, nobody, CORE_TEST_SECONDS)
 	struct image image;
 
 	/* One is held, and not read, while everybody tries. */
-	sysctl_set("livecore_stall_ms", 3600000);
+	sysctl_set("livecore_stall_ms", NEVER_MS);
 	target_start(&of_root, "of_user", "0");
 	target_start(&of_a, "of_user", "1000");
 	open_before = live_open(of_a.pid);

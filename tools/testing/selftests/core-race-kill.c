@@ -28,8 +28,6 @@ enum {
 	ROUNDS		= 12,
 	STEPS		= 14,
 	MOST_SECONDS	= 1,	/* in one of them: an open that waits for somebody to die */
-	/* So that it is not the watchdog. */
-	NEVER_MS	= 3600000,
 	/* Far below timeout_ms, far above what it takes emulated. */
 	DEATH_SECONDS	= 40,
 };

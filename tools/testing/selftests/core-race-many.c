@@ -196,7 +196,7 @@ FIXTURE_SETUP(many)
 	sysctl_prepare(&self->sysctls);
 	sysctl_set("livecore_mode", variant->mode);
 	/* It takes a while until the last one is opened, and the first one read. */
-	sysctl_set("livecore_stall_ms", 3600000);
+	sysctl_set("livecore_stall_ms", NEVER_MS);
 	/* Which binds others: root holds as many as it likes. */
 	sysctl_set("livecore_max_dumps", 16);
 }

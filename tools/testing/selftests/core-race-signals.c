@@ -28,7 +28,6 @@ enum {
 	QUEUED		= 3,	/* of a realtime signal, at a time */
 	STORM		= 150,	/* of each kind */
 	LATEST_MS	= 15000,	/* of a timer that is to go off while it is held */
-	NEVER_MS	= 3600000,
 };
 
 /* target_page.value[]: how many of a signal were delivered, by its number; and */

@@ -29,7 +29,6 @@ enum {
 	SPINNER		= 1,
 	CALLER		= 2,
 	THREADS		= CALLER + CALLERS,
-	NEVER_MS	= 3600000,
 	/* Far below the watchdog's 30 s, far above what it takes emulated. */
 	DEATH_SECONDS	= 15,
 };

@@ -20,7 +20,6 @@
 enum {
 	PAGE		= 4096,
 	VICTIMS		= 3,
-	NEVER_MS	= 3600000,
 	/* Far above what it takes emulated. */
 	DEATH_SECONDS	= 15,
 };

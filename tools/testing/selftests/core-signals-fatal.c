@@ -11,9 +11,6 @@
 #include "frame.h"
 #include "sleepers.h"
 
-/* So that it is not the watchdog. */
-enum { NEVER_MS = 3600000 };
-
 static void no_core_files(void)
 {
 	struct rlimit none = {};

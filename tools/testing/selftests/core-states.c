@@ -17,8 +17,6 @@
 #include "module.h"
 
 enum {
-	/* So that it is not the watchdog. */
-	NEVER_MS	= 3600000,
 	/* Limits that end a dump: the first that is tried, and the last. */
 	SOON_MS		= 1000,
 	LATE_MS		= 16000,

@@ -15,7 +15,7 @@
 #include "spinners.h"
 #include "tally.h"
 
-enum { SPINNERS = 2, NEVER_MS = 3600000 };
+enum { SPINNERS = 2 };
 
 #define STATE	"/sys/power/state"
 #define LEVEL	"/sys/power/pm_test"

@@ -16,7 +16,11 @@ void sysctl_set(const char *name, long value);
 /* Writes @text; 0 or a negative errno. */
 int sysctl_try(const char *name, const char *text);
 
-enum { SYSCTL_COUNT = 11 };
+enum {
+	SYSCTL_COUNT	= 11,
+	/* livecore_stall_ms at most, an hour: it is not the watchdog that ends a dump. */
+	NEVER_MS	= 3600000,
+};
 
 struct sysctl_values {
 	long value[SYSCTL_COUNT];
