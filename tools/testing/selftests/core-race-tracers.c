@@ -251,16 +251,21 @@ static void dump_once(struct __test_metadata *_metadata, struct target *t,
 	EXPECT_TRUE(race_nobody_parked(t->pid));
 }
 
+/* Who traces one thread; 0 if nobody does, -1 if it is gone. */
+static pid_t tracer_of(struct target *t, uint32_t n)
+{
+	char *text = proc_text("%d/task/%d/status", t->pid, t->page->slot[n].tid);
+	pid_t tracer = text ? text_number(text, "TracerPid") : -1;
+
+	free(text);
+	return tracer;
+}
+
 static bool nobody_is_traced(struct target *t)
 {
-	for (uint32_t i = 0; i < THREADS; i++) {
-		char *text = proc_text("%d/task/%d/status", t->pid, t->page->slot[i].tid);
-		long long tracer = text ? text_number(text, "TracerPid") : -1;
-
-		free(text);
-		if (tracer)
+	for (uint32_t i = 0; i < THREADS; i++)
+		if (tracer_of(t, i))
 			return false;
-	}
 	return true;
 }
 
@@ -700,15 +705,6 @@ static void gdb_go_on(struct debugger *gdb)
 		FAIL("gdb waits no more");
 }
 
-static bool is_traced_by(struct target *t, pid_t tracer)
-{
-	char *text = proc_text_of(t->pid, "status");
-	bool is = text_number(text, "TracerPid") == tracer;
-
-	free(text);
-	return is;
-}
-
 static void expect_all(struct __test_metadata *_metadata, int fd)
 {
 	struct image image;
@@ -748,7 +744,7 @@ CORE_TEST(gdb)
 	ASSERT_LE(0, fd);
 	turns = target_turns(&t);
 	gdb_go_on(&gdb);
-	EXPECT_TRUE(EVENTUALLY(is_traced_by(&t, gdb.pid)));
+	EXPECT_TRUE(EVENTUALLY(tracer_of(&t, 0) == gdb.pid));
 	EXPECT_EQ(turns, target_turns(&t));
 	expect_all(_metadata, fd);
 	gdb_expect(&gdb, 'a');
