@@ -21,7 +21,7 @@ TARGET(sparse)
 	unsigned char *bytes = CHECK_POINTER(mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
 						  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
-	CHECK(madvise(bytes, SIZE, MADV_NOHUGEPAGE));
+	target_small_pages(bytes, SIZE);
 	for (int at = 0; at < SIZE; at += SIZE / 8)
 		memset(bytes + at, 'x', PAGE);
 	return target_serve(self);

@@ -86,8 +86,7 @@ TARGET(large)
 	our_page = self->page;
 	our_page->value[MEMORY] = (uint64_t)memory;
 	/* Few of them would be copied too fast. */
-	if (madvise(memory, SIZE, MADV_NOHUGEPAGE) && errno != EINVAL)
-		FAIL("MADV_NOHUGEPAGE: %s", strerror(errno));
+	target_small_pages(memory, SIZE);
 	CHECK(madvise(memory, SIZE, MADV_POPULATE_WRITE));
 	for (uint64_t offset = 0; offset < SIZE; offset += PAGE)
 		*(uint64_t *)(memory + offset) = mark_of(offset);

@@ -79,7 +79,7 @@ static void make_region(struct target_self *self, enum region region, int flags,
 	unsigned char *bytes = CHECK_POINTER(mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
 						  flags, fd, 0));
 
-	CHECK(madvise(bytes, PAGES * PAGE, MADV_NOHUGEPAGE));
+	target_small_pages(bytes, PAGES * PAGE);
 	for (int page = 0; page < PAGES; page++) {
 		if (is_written(region, page))
 			memset(bytes + page * PAGE, 'a' + region, PAGE);
@@ -392,7 +392,7 @@ TARGET(terabyte)
 
 	bytes = CHECK_POINTER(mmap(NULL, TERABYTE, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-	CHECK(madvise(bytes, TERABYTE, MADV_NOHUGEPAGE));
+	target_small_pages(bytes, TERABYTE);
 	bytes[TERABYTE / 3] = 42;
 	self->page->value[0] = (uint64_t)bytes;
 	return target_serve(self);

@@ -152,8 +152,7 @@ static void touch_memory(size_t mib)
 		return;
 	memory = CHECK_POINTER(mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	/* Refused by kernels without huge pages. */
-	madvise(memory, mib * MIB, MADV_NOHUGEPAGE);
+	target_small_pages(memory, mib * MIB);
 	memset(memory, 'm', mib * MIB);
 }
 

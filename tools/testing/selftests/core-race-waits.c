@@ -553,8 +553,7 @@ TARGET(large)
 					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 
 	our_page = self->page;
-	/* Refused by kernels without huge pages. */
-	madvise(memory, size, MADV_NOHUGEPAGE);
+	target_small_pages(memory, size);
 	memory[0] = 1;
 	CHECK(madvise(memory, size, MADV_POPULATE_READ));
 	start_thread(self, SPINS, fork_all_the_time);

@@ -140,7 +140,7 @@ TARGET(generations)
 
 	slot->value[0] = (uintptr_t)map_memory(self);
 	/* So that a copy takes its time. */
-	CHECK(madvise((void *)slot->value[0], SIZE, MADV_NOHUGEPAGE));
+	target_small_pages((void *)slot->value[0], SIZE);
 	slot->nr = SPINS;
 	target_thread(slot, write_generations);
 	return target_serve(self);

@@ -68,7 +68,7 @@ TARGET(swapped)
 	unsigned char *own = region(self, OWN, SIZE, MAP_PRIVATE | MAP_ANONYMOUS);
 	unsigned char *shared = region(self, SHARED, SIZE, MAP_SHARED | MAP_ANONYMOUS);
 
-	CHECK(madvise(own, SIZE, MADV_NOHUGEPAGE));
+	target_small_pages(own, SIZE);
 	target_event(self, 'R');
 	while (target_command(self)) {
 		CHECK(madvise(own, SIZE, MADV_PAGEOUT));

@@ -51,7 +51,7 @@ static unsigned char *region(int flags, int fd)
 	unsigned char *bytes = CHECK_POINTER(mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
 						  flags, fd, 0));
 
-	CHECK(madvise(bytes, PAGES * PAGE, MADV_NOHUGEPAGE));
+	target_small_pages(bytes, PAGES * PAGE);
 	memset(bytes, 'r', PAGES * PAGE);
 	return bytes;
 }
@@ -315,7 +315,7 @@ TARGET(serving_itself)
 	bytes = CHECK_POINTER(mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));
 	/* Nothing is to be read ahead. */
 	CHECK(madvise(bytes, PAGES * PAGE, MADV_RANDOM));
-	CHECK(madvise(bytes, PAGES * PAGE, MADV_NOHUGEPAGE));
+	target_small_pages(bytes, PAGES * PAGE);
 	if (LOAD(bytes[BROKEN * PAGE]) != 'f')
 		FAIL("a file of something else");
 	/* So it is dumped as a whole. */

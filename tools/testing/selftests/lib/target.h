@@ -108,6 +108,9 @@ void target_thread(struct target_slot *slot, void *(*function)(void *slot));
 /* @count threads that turn in user mode. */
 void target_spinners(struct target_self *self, int count);
 
+/* What is at @memory is to be of small pages, also where there are huge ones. */
+void target_small_pages(void *memory, size_t size);
+
 struct target_program {
 	const char *name;
 	int (*run)(struct target_self *self);

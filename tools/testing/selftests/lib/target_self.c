@@ -96,6 +96,13 @@ void target_spinners(struct target_self *self, int count)
 	}
 }
 
+void target_small_pages(void *memory, size_t size)
+{
+	/* Refused by kernels without huge pages. */
+	if (madvise(memory, size, MADV_NOHUGEPAGE) && errno != EINVAL)
+		FAIL("madvise: %s", strerror(errno));
+}
+
 void target_dispatch(int argc, char **argv)
 {
 	struct target_self self = {};
