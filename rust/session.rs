@@ -11,7 +11,7 @@ use crate::{
     params::{Config, Contents, Mode},
     registry::{self, Dump, Registered},
     sys::{
-        memory::{self as sys_memory, Mappings, UsedMm},
+        memory::{self as sys_memory, Mappings, Undisturbed, UsedMm},
         module::ModuleRef,
         park::Pollers,
         snapshot as sys_snapshot, task, uapi,
@@ -37,7 +37,7 @@ use kernel::{
 const RETRY: Delta = Delta::from_millis(1);
 
 /// How long a held process stands still, at least, for `mmap_lock` to be free; and at most, for
-/// the chance of a snapshot, before and after its copy.
+/// the chance of a snapshot.
 const FREE_WITHIN: Delta = Delta::from_millis(100);
 
 /// One dump, open.
@@ -244,11 +244,11 @@ fn copy<'a>(
     let Process { mm, task, .. } = *process;
     let contents = dump.config.contents;
     // Last, so that what is true here is true when the memory is copied.
-    let is_free = are_still(dump, mm, mappings, true)?;
-    let mut copied = room.copy(mm, task, mappings, filter, contents, is_free)?;
+    let free = undisturbed(dump, mm, mappings)?;
+    let mut copied = room.copy(mm, task, mappings, filter, contents, free.is_some())?;
     let has_memory = copied.is_ok() && contents != Contents::Registers;
-    // A thread that runs in the kernel may have been in between.
-    if has_memory && !are_still(dump, mm, mappings, false)? {
+    // A thread that runs in the kernel, or another process, may have been in between.
+    if has_memory && !free.is_some_and(|before| before.but_for_one(mm)) {
         // Of a hold that is over nothing is told.
         dump.hold.check().map_err(EndReason::errno)?;
         copied = Err(Fallback(uapi::LIVECORE_FALLBACK_BUSY));
@@ -307,7 +307,7 @@ fn update_mappings(
     let limit = Delta::from_millis(left).max(FREE_WITHIN);
     try_for(dump, Some((limit, Instant::now())), || {
         let mm = UsedMm::get(mm)?;
-        let same = mappings.are_those_of(&mm, false)?;
+        let same = mappings.are_those_of(&mm)?;
         if !same {
             *mappings = Mappings::list(&mm)?;
         }
@@ -315,15 +315,15 @@ fn update_mappings(
     })
 }
 
-/// Are they still; and, if `alone`, has nobody locked any of them, or waits to?
-fn are_still(dump: &Dump, mm: &Mm, mappings: &Mappings, alone: bool) -> Result<bool> {
-    let still = try_for(dump, Some((FREE_WITHIN, Instant::now())), || {
-        mappings.are_those_of(&UsedMm::get(mm)?, alone)
+/// Are they still, and has nobody locked any of them, or waits to?
+fn undisturbed(dump: &Dump, mm: &Mm, mappings: &Mappings) -> Result<Option<Undisturbed>> {
+    let moment = try_for(dump, Some((FREE_WITHIN, Instant::now())), || {
+        mappings.are_left_alone(&UsedMm::get(mm)?)
     });
-    match still {
-        Err(error) if error == ETIMEDOUT => Ok(false),
+    match moment {
+        Err(error) if error == ETIMEDOUT => Ok(None),
         // Where the process is gone, the hold knows why.
         Err(error) => dump.hold.check().map_err(EndReason::errno).and(Err(error)),
-        still => still,
+        moment => moment,
     }
 }

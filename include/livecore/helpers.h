@@ -205,7 +205,8 @@ struct livecore_mapping {
 
 long livecore_mappings(struct mm_struct *mm, struct livecore_mapping *out, unsigned long max);
 int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *list,
-			   unsigned long count, bool alone);
+			   unsigned long count, unsigned int *seq);
+bool livecore_mm_was_written_once(struct mm_struct *mm, unsigned int seq);
 bool livecore_file_is_locked(const struct file *file);
 unsigned long livecore_mm_map_count(struct mm_struct *mm);
 unsigned long livecore_mm_dump_filter(struct mm_struct *mm);

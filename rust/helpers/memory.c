@@ -196,17 +196,20 @@ static bool is_waited_for(struct mm_struct *mm)
  * @mm: the memory, with a reference on mm_users
  * @list: what livecore_mappings() wrote, its files referenced
  * @count: how many it has
- * @alone: try for the locks as who copies the memory takes them
+ * @seq: NULL, or try for the locks as who copies the memory takes them, and tell
+ *	where the sequence of mmap_lock is
  *
- * Return: 1 if they are, 0 if not, -EAGAIN if a lock was taken.
+ * Return: 1 if they are, 0 if not, -EAGAIN if a lock was taken. With @seq
+ * always that on a kernel that does not count (PER_VMA_LOCK).
  */
 int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *list,
-			   unsigned long count, bool alone)
+			   unsigned long count, unsigned int *seq)
 {
 	struct livecore_mapping now;
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 	unsigned long at = 0;
+	bool alone = seq;
 	int same = 0;
 
 	/* Nothing is written: those who look without the lock need not know. */
@@ -229,7 +232,8 @@ int livecore_mappings_same(struct mm_struct *mm, const struct livecore_mapping *
 	}
 	same = at == count;
 	/* Who waits is in before we come back. */
-	if (alone && same && is_waited_for(mm))
+	if (alone && same &&
+	    (is_waited_for(mm) || !mmap_lock_speculate_try_begin(mm, seq)))
 		same = -EAGAIN;
 unlock:
 	if (alone)
@@ -237,6 +241,17 @@ unlock:
 	else
 		mmap_read_unlock(mm);
 	return same;
+}
+
+/*
+ * Has mmap_lock been taken for writing once since @seq, and given back? Then
+ * nobody but who did so has changed a mapping, nor has changed it back.
+ */
+bool livecore_mm_was_written_once(struct mm_struct *mm, unsigned int seq)
+{
+	unsigned int now;
+
+	return mmap_lock_speculate_try_begin(mm, &now) && now - seq == 2;
 }
 
 /* About how many mappings there are. */

@@ -71,6 +71,17 @@ pub(crate) fn args(mm: &Mm) -> (u64, u64) {
 /// Every `file` that is not NULL owns a reference.
 pub(crate) struct Mappings(KVVec<ffi::livecore_mapping>);
 
+/// A moment at which nobody changed the mappings: what the sequence of `mmap_lock` was.
+pub(crate) struct Undisturbed(c_uint);
+
+impl Undisturbed {
+    /// Has one writer changed them since, and nobody else?
+    pub(crate) fn but_for_one(&self, mm: &Mm) -> bool {
+        // SAFETY: The mm is referenced.
+        unsafe { ffi::livecore_mm_was_written_once(mm.as_raw(), self.0) }
+    }
+}
+
 /// One of them.
 pub(crate) struct Mapping<'a>(&'a ffi::livecore_mapping);
 
@@ -99,12 +110,25 @@ impl Mappings {
         }
     }
 
-    /// Are they still the same, flags included? `EAGAIN` as above, or, if somebody will copy
-    /// the memory, where anybody has the lock at all.
-    pub(crate) fn are_those_of(&self, mm: &UsedMm, to_copy: bool) -> Result<bool> {
-        // SAFETY: The mm is in use; the list is as long as stated, its files are referenced.
+    /// Are they still the same, flags included? `EAGAIN` as above.
+    pub(crate) fn are_those_of(&self, mm: &UsedMm) -> Result<bool> {
+        self.compare(mm, None)
+    }
+
+    /// The same; and has nobody any of the locks that a copy takes, or waits for `mmap_lock`?
+    /// Else `EAGAIN`.
+    pub(crate) fn are_left_alone(&self, mm: &UsedMm) -> Result<Option<Undisturbed>> {
+        let mut seq = 0;
+        let same = self.compare(mm, Some(&mut seq))?;
+        Ok(same.then_some(Undisturbed(seq)))
+    }
+
+    fn compare(&self, mm: &UsedMm, seq: Option<&mut c_uint>) -> Result<bool> {
+        let seq = seq.map_or(core::ptr::null_mut(), core::ptr::from_mut);
+        // SAFETY: The mm is in use; the list is as long as stated, its files are referenced; `seq`
+        // is NULL or valid for the write.
         match unsafe {
-            ffi::livecore_mappings_same(mm.as_raw(), self.0.as_ptr(), self.0.len(), to_copy)
+            ffi::livecore_mappings_same(mm.as_raw(), self.0.as_ptr(), self.0.len(), seq)
         } {
             0 => Ok(false),
             1 => Ok(true),
