@@ -187,7 +187,7 @@ PEERS_TEST(by_one_opener)
 		error = read_all(fd[first]);
 		EXPECT_TRUE(!error || error == ETIMEDOUT)
 			TH_LOG("%s", strerror(error));
-		EXPECT_EQ(ETIMEDOUT, read_all(fd[!first]));
+		EXPECT_TRUE(error || read_all(fd[!first]) == ETIMEDOUT);
 		EXPECT_GT(END_SECONDS, seconds_now() - begin);
 		for (int i = 0; i < PEERS; i++)
 			close(fd[i]);
