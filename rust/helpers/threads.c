@@ -15,6 +15,7 @@
 #include <linux/sched/task.h>
 #include <linux/signal.h>
 #include <linux/uidgid.h>
+#include <linux/version.h>
 #include <livecore/helpers.h>
 
 /**
@@ -44,6 +45,16 @@ unsigned int livecore_threads(struct task_struct *any, struct task_struct **out,
 	return count;
 }
 
+/* Its own, though it may look for something from another one's root (7.3). */
+static struct fs_struct *fs_of(const struct task_struct *task)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+	return task->real_fs;
+#else
+	return task->fs;
+#endif
+}
+
 /**
  * livecore_task_root() - The path of a thread's root, as the caller sees it.
  * @task: the thread
@@ -62,12 +73,14 @@ char *livecore_task_root(struct task_struct *task, const struct mm_struct *mm, c
 			 int size)
 {
 	struct path root = {};
+	struct fs_struct *fs;
 	char *path;
 
 	/* Holds ->mm and ->fs; a thread that exits loses the former first. */
 	task_lock(task);
-	if (task->mm == mm && task->fs)
-		get_fs_root(task->fs, &root);
+	fs = fs_of(task);
+	if (task->mm == mm && fs)
+		get_fs_root(fs, &root);
 	task_unlock(task);
 	if (!root.dentry)
 		return ERR_PTR(-ESRCH);
@@ -190,8 +203,8 @@ bool livecore_current_unparkable(void)
 }
 
 /*
- * Of execve(), fs/exec.c, works are run by begin_new_exec() at the earliest:
- * when the other threads are gone, and there is no way back.
+ * Of execve(), fs/exec.c, works are run by begin_new_exec() at the earliest,
+ * when there is no way back; by PTRACE_EVENT_EXEC at the latest.
  */
 bool livecore_current_in_execve(void)
 {
