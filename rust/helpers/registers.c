@@ -85,13 +85,31 @@ void livecore_view_describe(const struct livecore_view *view, unsigned int index
 }
 
 /*
+ * x86_task_fpu() is a function where X86_DEBUG_FPU is on, and not exported; the
+ * structure follows the task_struct.
+ */
+static const struct fpu *fpu_of(const struct task_struct *task)
+{
+	return (const void *)task + sizeof(*task);
+}
+
+/*
  * A vCPU thread inside KVM_RUN: the registers are the guest's (struct fpu,
- * asm/fpu/types.h). x86_task_fpu() is a function where X86_DEBUG_FPU is on,
- * and not exported; the structure follows the task_struct.
+ * asm/fpu/types.h).
  */
 bool livecore_fpu_is_guests(struct task_struct *task)
 {
-	return ((struct fpu *)((void *)task + sizeof(*task)))->__task_fpstate;
+	return fpu_of(task)->__task_fpstate;
+}
+
+/*
+ * Has a thread that sleeps a shadow stack pointer? Amid execve() and
+ * ARCH_SHSTK_DISABLE the registers have none any more, and the thread has the
+ * feature still: ssp_get(), arch/x86/kernel/fpu/regset.c, would warn of it.
+ */
+static bool has_ssp(const struct task_struct *task)
+{
+	return fpu_of(task)->fpstate->regs.xsave.header.xfeatures & XFEATURE_MASK_CET_USER;
 }
 
 /* The others are in the thread_struct. */
@@ -128,6 +146,8 @@ int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 	const struct user_regset *regset = &to_view(view)->regsets[index];
 
 	if (is_in_fpu(regset) && livecore_fpu_is_guests(task))
+		return 0;
+	if (regset->core_note_type == NT_X86_SHSTK && task != current && !has_ssp(task))
 		return 0;
 	if (regset->active && regset->active(task, regset) <= 0)
 		return 0;
