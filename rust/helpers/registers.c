@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Register sets, of current and of threads that are asleep. */
 #include <linux/elf.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
 #include <linux/regset.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/smp.h>
 #include <asm/cpufeature.h>
 #include <asm/cpuid/api.h>
@@ -154,6 +157,20 @@ int livecore_regset_get(const struct livecore_view *view, unsigned int index,
 	return regset_get(task, regset, size, data);
 }
 
+/*
+ * Is the thread in execve() where it has the new memory, which others may see,
+ * and still what the program before had in its registers: from the end of
+ * setup_new_exec() to START_THREAD(), fs/binfmt_elf.c? execve() has
+ * cred_guard_mutex before that; as others may take it, the address of the stack
+ * tells, too, which new memory is told late. Nothing changes task->mm meanwhile.
+ */
+static bool is_between_programs(struct task_struct *task)
+{
+	return data_race(!!task->in_execve) && task->mm &&
+	       (!mutex_is_locked(&task->signal->cred_guard_mutex) ||
+		!READ_ONCE(task->mm->start_stack));
+}
+
 /* How often a thread may be missed that goes from CPU to CPU. */
 #define MAX_MISSES	16
 
@@ -191,6 +208,8 @@ static void read_if_current(void *info)
  * in the kernel or just interrupted in user mode, where the work is what comes
  * next. Sleeps; the CPUs have their interrupts on soon.
  *
+ * One that is in execve(), and of the new memory already, is not read.
+ *
  * Without FSGSBASE, the bases of the segments of another thread may have to be
  * looked up in the LDT of task->mm, which exit_mm() and execve() change before
  * the work is reached: such CPUs read a thread on its CPU alone.
@@ -203,8 +222,14 @@ int livecore_regset_get_running(const struct livecore_view *view, unsigned int i
 	struct read_running read = {
 		.view = view, .task = task, .index = index, .size = size, .data = data,
 	};
+	bool is_between;
 	int i;
 
+	task_lock(task);
+	is_between = is_between_programs(task);
+	task_unlock(task);
+	if (is_between)
+		return 0;
 	for (i = 0; i < MAX_MISSES && !read.read; i++) {
 		/* Pairs with finish_task(), kernel/sched/core.c: its registers are saved. */
 		if (!smp_load_acquire(&task->on_cpu))
@@ -284,7 +309,7 @@ bool livecore_lock_blocked(struct task_struct *task, unsigned long *flags)
 	smp_rmb();
 	/* As in try_to_wake_up(): its registers are saved. */
 	blocked = blocked && !smp_load_acquire(&task->on_cpu);
-	blocked = blocked && !needs_ldt(task);
+	blocked = blocked && !needs_ldt(task) && !is_between_programs(task);
 	if (!blocked)
 		raw_spin_unlock_irqrestore(&task->pi_lock, *flags);
 	return blocked;

@@ -16,7 +16,10 @@
 #include <sys/syscall.h>
 
 #include "frame.h"
+#include "held_fs.h"
+#include "live.h"
 #include "missing_page.h"
+#include "registers.h"
 #include "user.h"
 
 enum {
@@ -64,6 +67,37 @@ TARGET(executes)
 	target_event(self, 'R');
 	syscall(SYS_execve, path, arguments, NULL);
 	FAIL("execve %s: %s", path, strerror(errno));
+}
+
+/* What executes the program at the path that it is told. */
+TARGET(executes_it)
+{
+	char *arguments[] = { "new", "--target", "new_program", "", NULL };
+
+	target_event(self, 'R');
+	target_command(self);
+	syscall(SYS_execve, self->argument, arguments, NULL);
+	FAIL("execve %s: %s", self->argument, strerror(errno));
+}
+
+/* Our own program, whose first page alone is to be had until it is told. */
+TARGET(serves_it)
+{
+	int fd = CHECK(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+	struct stat st;
+	char byte;
+
+	CHECK(fstat(fd, &st));
+	held_fs_contents(fd);
+	held_fs_mount(self, self->argument, (st.st_size + PAGE - 1) / PAGE);
+	fd = CHECK(open(self->argument, O_RDONLY | O_CLOEXEC));
+	CHECK(read(fd, &byte, 1));
+	close(fd);
+	held_fs_pause(true);
+	target_event(self, 'R');
+	target_command(self);
+	held_fs_pause(false);
+	return target_serve(self);
 }
 
 FIXTURE(exec)
@@ -216,6 +250,80 @@ TEST_F_TIMEOUT(exec, next_dump_is_its_own, CORE_TEST_SECONDS)
 	close(next);
 	close(fd);
 	close(uffd);
+}
+
+FIXTURE(served)
+{
+	struct sysctl_values sysctls;
+	char path[32];
+};
+
+FIXTURE_SETUP(served)
+{
+	strcpy(self->path, "/tmp/livecore-XXXXXX");
+	close(CHECK(mkstemp(self->path)));
+	sysctl_prepare(&self->sysctls);
+}
+
+FIXTURE_TEARDOWN_PARENT(served)
+{
+	sysctl_restore(&self->sysctls);
+	umount2(self->path, MNT_DETACH);
+	unlink(self->path);
+}
+
+static bool executes(pid_t pid, const char *path)
+{
+	char link[32], program[64] = "";
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
+	return readlink(link, program, sizeof(program) - 1) > 0 && !strcmp(program, path);
+}
+
+/*
+ * The new memory is there, and what clears the end of its data sleeps; in the
+ * registers is still what the program before had, which is nobody's to see.
+ */
+TEST_F_TIMEOUT(served, between_two_programs, CORE_TEST_SECONDS)
+{
+	/* Its memory is not to be had yet. */
+	const struct livecore_config config = {
+		.size = sizeof(config),
+		.set = LIVECORE_SET_CONTENTS,
+		.contents = LIVECORE_CONTENTS_REGISTERS,
+	};
+	const struct livecore_note_thread *thread;
+	struct target t, server;
+	struct image image;
+	int fd;
+
+	sysctl_set("livecore_timeout_ms", 1000);
+	target_start(&server, "serves_it", self->path);
+	target_start(&t, "executes_it", self->path);
+	target_send(&t, 'x');
+	ASSERT_TRUE(EVENTUALLY(executes(t.pid, self->path) && thread_state(t.pid, t.pid) != 'R'));
+	fd = live_dump(t.pid, &config);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, image_read(&image, fd));
+	close(fd);
+	thread = live_thread(&image, t.pid);
+	ASSERT_NE(NULL, thread);
+	EXPECT_EQ(LIVECORE_THREAD_ZEROED, thread->how);
+	EXPECT_TRUE(registers_are_zeroed(image_thread(&image, t.pid)));
+	image_free(&image);
+
+	target_send(&server, 'c');
+	target_expect(&server, 'R');
+	sysctl_set("livecore_timeout_ms", 60000);
+	ASSERT_TRUE(EVENTUALLY(LOAD(t.page->slot[NEW_PROGRAM].counter) > 1000));
+	ASSERT_EQ(0, image_dump(&image, t.pid));
+	thread = live_thread(&image, t.pid);
+	ASSERT_NE(NULL, thread);
+	EXPECT_EQ(LIVECORE_THREAD_PARKED, thread->how);
+	image_free(&image);
+	STORE(t.page->stop, 1);
+	EXPECT_EQ(7, WEXITSTATUS(target_dies_within(&t, EVENT_SECONDS)));
+	EXPECT_EQ(0, target_finish(&server));
 }
 
 CORE_TEST_MAIN

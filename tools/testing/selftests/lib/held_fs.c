@@ -20,7 +20,13 @@ enum {
 
 static int device;
 static int pages_of_file;
+static int contents = -1;
 static bool is_paused;
+
+void held_fs_contents(int fd)
+{
+	contents = fd;
+}
 
 void held_fs_pause(bool paused)
 {
@@ -41,6 +47,12 @@ static void send_reply(const struct fuse_in_header *in, int error, void *body, s
 		FAIL("FUSE reply %u: %s", in->opcode, strerror(errno));
 }
 
+/* Of a file that may be executed, whoever maps it has the beginning in its core. */
+static mode_t mode_of_file(void)
+{
+	return S_IFREG | (contents < 0 ? 0644 : 0755);
+}
+
 static void get_attributes(const struct fuse_in_header *in)
 {
 	struct fuse_attr_out out = {
@@ -48,7 +60,7 @@ static void get_attributes(const struct fuse_in_header *in)
 		.attr = {
 			.ino = 1,
 			.size = pages_of_file * PAGE,
-			.mode = S_IFREG | 0644,
+			.mode = mode_of_file(),
 			.nlink = 1,
 			.blksize = PAGE,
 		},
@@ -66,10 +78,14 @@ static void read_file(const struct fuse_in_header *in)
 
 	while (LOAD(is_paused))
 		usleep(1000);
-	memset(bytes, 'f', sizeof(bytes));
 	if (left > read->size)
 		left = read->size;
-	send_reply(in, 0, bytes, left < REQUEST ? left : REQUEST);
+	if (left > REQUEST)
+		left = REQUEST;
+	memset(bytes, contents < 0 ? 'f' : 0, left);
+	if (contents >= 0)
+		CHECK(pread(contents, bytes, left, read->offset));
+	send_reply(in, 0, bytes, left);
 }
 
 static void answer(const struct fuse_in_header *in)
@@ -130,7 +146,8 @@ void held_fs_mount(struct target_self *self, const char *path, int pages)
 
 	pages_of_file = pages;
 	device = CHECK(open("/dev/fuse", O_RDWR | O_CLOEXEC));
-	snprintf(options, sizeof(options), "fd=%d,rootmode=100644,user_id=0,group_id=0", device);
+	snprintf(options, sizeof(options), "fd=%d,rootmode=%o,user_id=0,group_id=0", device,
+		 mode_of_file());
 	CHECK(mount("held", path, "fuse", MS_NOSUID | MS_NODEV, options));
 	slot->nr = SYS_read;
 	target_thread(slot, serve);

@@ -15,6 +15,9 @@
  */
 void held_fs_mount(struct target_self *self, const char *path, int pages);
 
+/* Target, before that: the file has what is in @fd. */
+void held_fs_contents(int fd);
+
 /*
  * Target: as long as it is paused nobody gets a page, held or not. Who maps the
  * file with O_SYNC waits for those who read it, and keeps the process's mappings
