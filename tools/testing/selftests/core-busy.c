@@ -162,4 +162,84 @@ CORE_TEST(limits)
 		EXPECT_EQ(0, target_finish(&t[i]));
 }
 
+/* Root's count for the others, who have a quarter that they cannot use then. */
+CORE_TEST(limit_of_the_system)
+{
+	enum { MOST = 4 };
+	struct target t[MOST], a;
+	int fd[MOST], fd_of_a;
+
+	sysctl_set("livecore_enable", 2);
+	sysctl_set("livecore_max_dumps", MOST);
+	target_start(&a, "of_user", "1000 0");
+	for (int i = 0; i < MOST; i++) {
+		target_start(&t[i], "of_user", "0 0");
+		fd[i] = core_open(t[i].pid);
+		EXPECT_LE(0, fd[i]);
+	}
+	EXPECT_EQ(-EAGAIN, core_open_as(USER_A, a.pid));
+	close(fd[0]);
+	fd_of_a = core_open_as(USER_A, a.pid);
+	EXPECT_LE(0, fd_of_a);
+	close(fd_of_a);
+	for (int i = 1; i < MOST; i++)
+		close(fd[i]);
+	for (int i = 0; i < MOST; i++)
+		EXPECT_EQ(0, target_finish(&t[i]));
+	EXPECT_EQ(0, target_finish(&a));
+}
+
+/* A quarter is none, but one is everybody's: as far as the system's limit goes. */
+CORE_TEST(one_at_least)
+{
+	static const char * const users[] = { "1000 0", "1000 0", "1001 0" };
+	struct target t[ARRAY_SIZE(users)];
+	int a, b;
+
+	sysctl_set("livecore_enable", 2);
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++)
+		target_start(&t[i], "of_user", users[i]);
+	for (int most = 1; most <= 3; most++) {
+		sysctl_set("livecore_max_dumps", most);
+		a = core_open_as(USER_A, t[0].pid);
+		EXPECT_LE(0, a)
+			TH_LOG("of %d", most);
+		EXPECT_EQ(-EAGAIN, core_open_as(USER_A, t[1].pid));
+		b = core_open_as(USER_B, t[2].pid);
+		EXPECT_EQ(most > 1 ? 0 : -EAGAIN, b < 0 ? b : 0)
+			TH_LOG("of %d", most);
+		close(a);
+		close(b);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++)
+		EXPECT_EQ(0, target_finish(&t[i]));
+}
+
+/* It holds nobody any more, but is open: as one of its user's, and of all. */
+CORE_TEST(ended_ones_count_until_they_are_closed)
+{
+	struct target a, b;
+	int fd;
+
+	sysctl_set("livecore_enable", 2);
+	sysctl_set("livecore_max_dumps", 4);
+	target_start(&a, "of_user", "1000 0");
+	target_start(&b, "of_user", "1001 0");
+	fd = core_open_as(USER_A, a.pid);
+	ASSERT_LE(0, fd);
+	sysctl_set("livecore_enable", 0);
+	sysctl_set("livecore_enable", 2);
+	EXPECT_EQ(-EAGAIN, core_open_as(USER_A, a.pid));
+	sysctl_set("livecore_max_dumps", 1);
+	EXPECT_EQ(-EAGAIN, core_open_as(USER_B, b.pid));
+	close(fd);
+	for (int i = 0; i < 2; i++) {
+		fd = i ? core_open_as(USER_A, a.pid) : core_open_as(USER_B, b.pid);
+		EXPECT_LE(0, fd);
+		close(fd);
+	}
+	EXPECT_EQ(0, target_finish(&a));
+	EXPECT_EQ(0, target_finish(&b));
+}
+
 CORE_TEST_MAIN
