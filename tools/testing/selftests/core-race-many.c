@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "frame.h"
+#include "fixture.h"
 #include "live.h"
 #include "race.h"
 #include "tally.h"
@@ -285,6 +285,50 @@ TEST_F_TIMEOUT(many, opener_is_killed, CORE_TEST_SECONDS)
 	EXPECT_TRUE(WIFSIGNALED(status));
 	for (int i = 0; i < MANY; i++)
 		EXPECT_TRUE(EVENTUALLY(both_awake(&many->one[i])));
+	expect_ends(_metadata, many);
+	tally("dumps", MANY);
+}
+
+/* Every other one is a copy. */
+static bool is_copied(int number)
+{
+	return number % 2;
+}
+
+/* That ends each of them, and so everybody runs while all are still open. */
+CORE_TEST(gate_is_closed)
+{
+	struct sleepers *many = start_many();
+	char byte;
+
+	sysctl_set("livecore_stall_ms", NEVER_MS);
+	for (int i = 0; i < MANY; i++) {
+		struct livecore_config config = {
+			.size = sizeof(config),
+			.set = LIVECORE_SET_MODE,
+			.mode = is_copied(i) ? LIVECORE_MODE_SNAPSHOT : LIVECORE_MODE_HOLD,
+		};
+
+		many->one[i].fd = live_dump(many->one[i].pid, &config);
+		ASSERT_LE(0, many->one[i].fd);
+	}
+	for (int i = 0; i < MANY; i++) {
+		wake(&many->one[i]);
+		ASSERT_TRUE(EVENTUALLY(is_copied(i) ? both_awake(&many->one[i]) :
+						      both_parked(&many->one[i])));
+		EXPECT_EQ(is_copied(i) ? LIVECORE_STATE_SNAPSHOT : LIVECORE_STATE_HELD,
+			  live_info_of(many->one[i].fd).state);
+	}
+	sysctl_set("livecore_enable", 0);
+	for (int i = 0; i < MANY; i++) {
+		ASSERT_TRUE(EVENTUALLY(both_awake(&many->one[i])));
+		EXPECT_EQ(-1, pread(many->one[i].fd, &byte, 1, 0));
+		EXPECT_EQ(ECANCELED, errno);
+		EXPECT_EQ(LIVECORE_STATE_ENDED, live_info_of(many->one[i].fd).state);
+	}
+	EXPECT_EQ(MANY, dumps_listed());
+	for (int i = 0; i < MANY; i++)
+		close(many->one[i].fd);
 	expect_ends(_metadata, many);
 	tally("dumps", MANY);
 }
