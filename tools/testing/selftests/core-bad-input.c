@@ -115,30 +115,82 @@ BAD_TEST(sysctls_are_written_at_once)
 	close(fd);
 }
 
-static int knob_errors(become_t become)
+/* What @count says in a child that has become somebody. */
+static int counted_as(become_t become, int (*count)(void))
 {
-	pid_t child = CHECK(fork());
-	int status, wrong = 0;
+	pid_t child;
+	int status;
 
+	fflush(NULL);
+	child = CHECK(fork());
 	if (!child) {
 		become();
-		for (size_t k = 0; k < ARRAY_SIZE(knobs); k++) {
-			wrong += ERRNO(knob_open(knobs[k], O_WRONLY)) != EACCES;
-			wrong += ERRNO(knob_open(knobs[k], O_RDWR)) != EACCES;
-			/* Everybody may know. */
-			wrong += knob_open(knobs[k], O_RDONLY) < 0;
-		}
-		_exit(wrong);
+		_exit(count());
 	}
 	CHECK(waitpid(child, &status, 0));
-	return status;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Errors other than that nobody but root may write, while everybody may know. */
+static int wrong_opens(void)
+{
+	int wrong = 0;
+
+	for (size_t k = 0; k < ARRAY_SIZE(knobs); k++) {
+		wrong += ERRNO(knob_open(knobs[k], O_WRONLY)) != EACCES;
+		wrong += ERRNO(knob_open(knobs[k], O_RDWR)) != EACCES;
+		wrong += knob_open(knobs[k], O_RDONLY) < 0;
+	}
+	return wrong;
 }
 
 BAD_TEST(sysctls_are_roots)
 {
-	EXPECT_EQ(0, knob_errors(become_a));
-	EXPECT_EQ(0, knob_errors(become_a_as_root_of_userns));
-	EXPECT_EQ(0, knob_errors(become_a_with_ptrace));
+	EXPECT_EQ(0, counted_as(become_a, wrong_opens));
+	EXPECT_EQ(0, counted_as(become_a_as_root_of_userns, wrong_opens));
+	EXPECT_EQ(0, counted_as(become_a_with_ptrace, wrong_opens));
+}
+
+/* Another value, which it may have. */
+static void next_value(const char *knob, char text[32])
+{
+	long value = sysctl_get(knob);
+
+	snprintf(text, 32, "%ld", value ? value - 1 : value + 1);
+}
+
+/* Errors other than that root may open, but not write; or values that have changed. */
+static int wrong_writes(void)
+{
+	int wrong = 0;
+
+	for (size_t k = 0; k < ARRAY_SIZE(knobs); k++) {
+		long before = sysctl_get(knobs[k]);
+		char text[32];
+
+		next_value(knobs[k], text);
+		wrong += sysctl_try(knobs[k], text) != -EPERM;
+		wrong += sysctl_get(knobs[k]) != before;
+		/* Nor what it has. */
+		snprintf(text, sizeof(text), "%ld", before);
+		wrong += sysctl_try(knobs[k], text) != -EPERM;
+	}
+	return wrong;
+}
+
+/* To be root is not enough. */
+BAD_TEST(sysctls_take_ptrace)
+{
+	EXPECT_EQ(0, counted_as(become_root_without_ptrace, wrong_writes));
+	EXPECT_EQ(0, counted_as(become_root_without_caps, wrong_writes));
+	for (size_t k = 0; k < ARRAY_SIZE(knobs); k++) {
+		char text[32];
+
+		next_value(knobs[k], text);
+		EXPECT_EQ(0, sysctl_try(knobs[k], text))
+			TH_LOG("%s=%s", knobs[k], text);
+		EXPECT_EQ(atol(text), sysctl_get(knobs[k]));
+	}
 }
 
 /* Flags of open */
