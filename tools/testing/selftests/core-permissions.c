@@ -553,28 +553,34 @@ static int closed_outcome(int fd)
 	return 0;
 }
 
-/* By the opener's place among its ancestors, and by what it has said itself. */
+/* By the opener's place among its ancestors, by what it has said itself, and by the gate. */
 PERMISSIONS_TEST(yama_relations)
 {
 	struct target plain, traceable;
 
 	ASSERT_LE(0, sysctl_get(YAMA_SCOPE));
-	sysctl_set("livecore_enable", 2);
 	target_start(&plain, "of", "1000 1000 1");
 	target_start(&traceable, "traceable", NULL);
 	for (int scope = 0; scope <= 2; scope++) {
 		int child = scope == 2 ? EACCES : 0, sibling = scope ? EACCES : 0;
+		char what[32];
 
 		sysctl_set(YAMA_SCOPE, scope);
+		snprintf(what, sizeof(what), "scope %d", scope);
 		/* We are their parent. */
 		EXPECT_EQ(child, closed_outcome(open_as(USER_A, plain.pid, "mem")));
-		EXPECT_EQ(child, closed_outcome(open_as(USER_A, plain.pid, "core")));
-		EXPECT_EQ(sibling, open_outcome_of(become_a, plain.pid, "mem"));
-		EXPECT_EQ(sibling, open_outcome_of(become_a, plain.pid, "core"));
-		EXPECT_EQ(child, open_outcome_of(become_a, traceable.pid, "mem"));
-		EXPECT_EQ(child, open_outcome_of(become_a, traceable.pid, "core"));
-		EXPECT_EQ(EACCES, open_outcome_of(become_b, traceable.pid, "core"));
-		EXPECT_EQ(0, open_outcome_of(become_a_with_ptrace, plain.pid, "core"));
+		for (int level = 0; level < LEVELS; level++) {
+			sysctl_set("livecore_enable", level);
+			EXPECT_EQ(expected_core(level, false, 0, child),
+				  closed_outcome(open_as(USER_A, plain.pid, "core")))
+				TH_LOG("level %d: the parent, %s", level, what);
+		}
+		EXPECT_EQ(sibling ? 0 : 2, compare(_metadata, &openers[A], plain.pid, sibling,
+						   what));
+		EXPECT_EQ(child ? 0 : 2, compare(_metadata, &openers[A], traceable.pid, child,
+						 what));
+		EXPECT_EQ(0, compare(_metadata, &openers[B], traceable.pid, EACCES, what));
+		EXPECT_EQ(3, compare(_metadata, &openers[A_WITH_PTRACE], plain.pid, 0, what));
 	}
 	EXPECT_EQ(0, target_finish(&plain));
 	EXPECT_EQ(0, target_finish(&traceable));
