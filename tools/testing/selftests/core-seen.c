@@ -93,6 +93,55 @@ CORE_TEST(listed_from_open_to_close)
 	EXPECT_EQ(0, target_finish(&t));
 }
 
+CORE_TEST(listed_with_its_user_and_mode)
+{
+	struct listing_row row;
+	struct target t;
+	int fd;
+
+	target_start(&t, "named", "1000 of-a");
+	sysctl_set("livecore_enable", 2);
+	sysctl_set("livecore_mode", 1);
+	fd = core_open_as(USER_A, t.pid);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(listing_of(t.pid, &row));
+	EXPECT_EQ(getpid(), row.reader);
+	EXPECT_EQ(USER_A, row.uid);
+	EXPECT_STREQ("snapshot", row.mode);
+	EXPECT_STREQ("snapshot", row.state);
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* By somebody whose descriptors are ours, and who is gone then. */
+static int opened_by_child(pid_t pid)
+{
+	pid_t child = CHECK(syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0L, 0L, 0L, 0L));
+	int status;
+
+	if (!child)
+		_exit(core_open(pid));
+	CHECK(waitpid(child, &status, 0));
+	return WIFEXITED(status) ? (signed char)WEXITSTATUS(status) : -1;
+}
+
+CORE_TEST(listed_when_its_reader_is_gone)
+{
+	struct listing_row row;
+	struct target t;
+	int fd;
+
+	target_start(&t, "named", "0 passed-on");
+	fd = opened_by_child(t.pid);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(listing_of(t.pid, &row));
+	EXPECT_EQ(0, row.reader);
+	EXPECT_EQ(0, row.uid);
+	EXPECT_STREQ("held", row.state);
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
 /* How many of two targets somebody sees in the list. */
 static int seen_by(become_t become, pid_t one, pid_t other)
 {
@@ -199,6 +248,72 @@ CORE_TEST(numbers_are_those_of_the_namespace)
 	EXPECT_EQ(1, WEXITSTATUS(status));
 	close(fd);
 	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* 1 if a namespace's init is listed there, without the reader, who is outside. */
+static int seen_from_inside(void)
+{
+	struct listing_row row;
+
+	CHECK(mount("proc", "/proc", "proc", 0, NULL));
+	return listing_of(1, &row) && !row.reader && !strcmp(row.state, "held");
+}
+
+CORE_TEST(reader_of_another_namespace_is_nobody)
+{
+	int fd, status;
+	struct target t;
+	pid_t child;
+
+	CHECK(unshare(CLONE_NEWPID | CLONE_NEWNS));
+	CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	target_start(&t, "named", "0 init");
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	child = CHECK(fork());
+	if (!child)
+		_exit(seen_from_inside());
+	CHECK(waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(1, WEXITSTATUS(status));
+	close(fd);
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+/* Of A's dump, as A sees them who is root of a namespace: of nobody first, then of one. */
+static int wrong_uids_in_namespace(void)
+{
+	struct listing_row before, after;
+	struct target t;
+	int fd;
+
+	become_a_as_root_of_userns();
+	target_start(&t, "named", "0 of-a");
+	fd = core_open(t.pid);
+	if (fd < 0)
+		FAIL("open in the namespace: %d", fd);
+	if (!listing_of(t.pid, &before))
+		FAIL("it is not listed");
+	write_text("/proc/self/uid_map", "7 1000 1");
+	if (!listing_of(t.pid, &after))
+		FAIL("it is not listed any more");
+	close(fd);
+	target_finish(&t);
+	return (before.uid != UINT32_MAX) + (after.uid != 7);
+}
+
+CORE_TEST(uids_are_those_of_the_namespace)
+{
+	pid_t child;
+	int status;
+
+	sysctl_set("livecore_enable", 2);
+	child = CHECK(fork());
+	if (!child)
+		_exit(wrong_uids_in_namespace());
+	CHECK(waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
 }
 
 /* The log, from now on. */

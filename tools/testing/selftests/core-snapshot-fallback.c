@@ -13,6 +13,7 @@
 
 #include "fixture.h"
 #include "frozen_fs.h"
+#include "listing.h"
 #include "live.h"
 #include "missing_page.h"
 
@@ -120,6 +121,7 @@ static size_t count_byte(const struct image *image, uint64_t address, char byte)
 
 static void expect_fallback(struct __test_metadata *_metadata, struct target *t, uint32_t reason)
 {
+	struct listing_row row;
 	struct image image;
 	int fd;
 
@@ -128,6 +130,10 @@ static void expect_fallback(struct __test_metadata *_metadata, struct target *t,
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
 	EXPECT_EQ(LIVECORE_MODE_HOLD, live_info_of(fd).mode);
+	/* There the mode is the one that was asked for. */
+	ASSERT_TRUE(listing_of(t->pid, &row));
+	EXPECT_STREQ("snapshot", row.mode);
+	EXPECT_STREQ("held", row.state);
 	EXPECT_EQ(reason, live_info_of(fd).fallback);
 	ASSERT_EQ(0, image_read(&image, fd));
 	EXPECT_EQ(LIVECORE_MODE_HOLD, live_note(&image)->mode);
