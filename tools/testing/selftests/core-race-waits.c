@@ -9,7 +9,6 @@
 #include <linux/aio_abi.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
-#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -29,6 +28,7 @@
 #include "held_fs.h"
 #include "live.h"
 #include "race.h"
+#include "ring.h"
 #include "tally.h"
 
 enum {
@@ -117,46 +117,16 @@ static void dump_over_and_over(struct __test_metadata *_metadata, struct target 
 
 /* io_uring: a thread of the kernel's submits, others of the kernel's read. */
 
-enum { ENTRIES = 8 };
-
-struct ring {
-	int fd;
-	char *rings;
-	struct io_uring_sqe *sqes;
-	struct io_uring_params params;
-};
-
-#define RING(ring, queue, field)					\
-	(*(uint32_t *)((ring)->rings + (ring)->params.queue##_off.field))
-
-static void ring_create(struct ring *ring)
-{
-	size_t size;
-
-	ring->params.flags = IORING_SETUP_SQPOLL;
-	ring->params.sq_thread_idle = 10;
-	ring->fd = CHECK(syscall(SYS_io_uring_setup, ENTRIES, &ring->params));
-	size = ring->params.cq_off.cqes + ring->params.cq_entries * sizeof(struct io_uring_cqe);
-	ring->rings = CHECK_POINTER(mmap(NULL, size, PROT_READ | PROT_WRITE,
-					 MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_SQ_RING));
-	ring->sqes = CHECK_POINTER(mmap(NULL, ENTRIES * sizeof(*ring->sqes),
-					PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-					ring->fd, IORING_OFF_SQES));
-}
-
 /* One request, and its result; the poller is woken if it has gone to sleep. */
 static int ring_do(struct ring *ring, const struct io_uring_sqe *request)
 {
-	uint32_t tail = RING(ring, sq, tail), head = LOAD(RING(ring, cq, head));
-	uint32_t index = tail & RING(ring, sq, ring_mask);
+	uint32_t head = LOAD(RING(ring, cq, head));
 	struct io_uring_cqe *cqes = (void *)(ring->rings + ring->params.cq_off.cqes);
 	struct io_uring_cqe *done = &cqes[head & RING(ring, cq, ring_mask)];
 	unsigned int flags = IORING_ENTER_GETEVENTS;
 	int result;
 
-	ring->sqes[index] = *request;
-	(&RING(ring, sq, array))[index] = index;
-	STORE(RING(ring, sq, tail), tail + 1);
+	ring_put(ring, request);
 	if (LOAD(RING(ring, sq, flags)) & IORING_SQ_NEED_WAKEUP)
 		flags |= IORING_ENTER_SQ_WAKEUP;
 	while (LOAD(RING(ring, cq, tail)) == head) {
@@ -177,10 +147,10 @@ static int ring_do(struct ring *ring, const struct io_uring_sqe *request)
 static void *use_ring(void *argument)
 {
 	struct target_slot *slot = argument;
-	struct ring ring = {};
+	struct ring ring;
 	int pair[2];
 
-	ring_create(&ring);
+	ring_create(&ring, IORING_SETUP_SQPOLL);
 	CHECK(pipe2(pair, O_CLOEXEC));
 	while (next_turn(slot)) {
 		struct io_uring_sqe request = {
