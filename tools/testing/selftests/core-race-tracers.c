@@ -7,10 +7,8 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <linux/ptrace.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -19,7 +17,9 @@
 #include "fixture.h"
 #include "live.h"
 #include "race.h"
+#include "ring.h"
 #include "tally.h"
+#include "tracer.h"
 
 enum {
 	DUMPS		= 100,
@@ -61,42 +61,6 @@ TARGET(traced)
 		target_thread(slot, call_all_the_time);
 	}
 	return target_serve(self);
-}
-
-static long trace(int request, pid_t tid, unsigned long address, unsigned long data)
-{
-	return syscall(SYS_ptrace, request, tid, address, data);
-}
-
-/* The next stop of @tid, whichever; -1 if there is none. */
-static bool has_stopped(pid_t tid, int *status)
-{
-	pid_t got = waitpid(tid, status, __WALL | WNOHANG);
-
-	return CHECK(got) == tid;
-}
-
-static int stop_of(pid_t tid)
-{
-	int status;
-
-	if (!EVENTUALLY(has_stopped(tid, &status)))
-		FAIL("thread %d does not stop", tid);
-	if (!WIFSTOPPED(status))
-		FAIL("thread %d: status %#x", tid, status);
-	return status >> 8;
-}
-
-/* What a tracer is told: signals, or these. */
-enum {
-	CALL		= SIGTRAP | 0x80,
-	INTERRUPTED	= SIGTRAP | PTRACE_EVENT_STOP << 8,
-};
-
-static void seize(pid_t tid, unsigned long options)
-{
-	CHECK(trace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD | options));
-	CHECK(trace(PTRACE_INTERRUPT, tid, 0, 0));
 }
 
 /* A tracer that looks at each call of those who call, one after the other. */
@@ -601,6 +565,81 @@ CORE_TEST(killed_and_they_with_him)
 	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
 	EXPECT_TRUE(race_read_says(errno));
 	close(fd);
+}
+
+/* Who is at the entry of exit() when a dump opens comes to its work amid that. */
+
+enum { LEAVER = 1, LEAVE = 0 };
+
+static void *leave_when_told(void *argument)
+{
+	struct target_slot *slot = argument;
+	struct ring ring;
+
+	STORE(slot->tid, gettid());
+	ring_create(&ring, 0);
+	ring_wait_for_itself(&ring);
+	while (!LOAD(our_page->value[LEAVE]))
+		__atomic_add_fetch(&slot->counter, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+TARGET(left)
+{
+	struct target_slot *slot = target_slot(self);
+
+	our_page = self->page;
+	slot->nr = SPINS;
+	target_thread(slot, leave_when_told);
+	target_spinners(self, 1);
+	return target_serve(self);
+}
+
+static void leave_with(struct __test_metadata *_metadata, unsigned long options)
+{
+	struct thread_syscall call;
+	struct image image;
+	struct target t;
+	uint64_t turns;
+	int fd, status;
+	pid_t tid;
+
+	sysctl_set("livecore_stall_ms", NEVER_MS);
+	target_start(&t, "left", NULL);
+	target_settle(&t);
+	tid = t.page->slot[LEAVER].tid;
+	seize(tid, options);
+	STORE(t.page->value[LEAVE], 1);
+	while (stop_of(tid) != CALL || !thread_syscall(t.pid, tid, &call) || call.nr != SYS_exit)
+		CHECK(trace(PTRACE_SYSCALL, tid, 0, 0));
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	turns = target_turns(&t);
+	ASSERT_EQ(0, image_read(&image, fd));
+	EXPECT_EQ(3, image.nr_threads);
+	EXPECT_EQ(LIVECORE_THREAD_IN_PLACE, live_thread(&image, tid)->how);
+	image_free(&image);
+	CHECK(trace(PTRACE_CONT, tid, 0, 0));
+	EXPECT_TRUE(!options || (stop_of(tid) == EXITS && !trace(PTRACE_CONT, tid, 0, 0)));
+	EXPECT_TRUE(EVENTUALLY(has_stopped(tid, &status)) && WIFEXITED(status));
+	/* The others are held. */
+	EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
+	EXPECT_EQ(turns, target_turns(&t));
+	close(fd);
+	t.page->slot[LEAVER].nr = SYS_exit;
+	EXPECT_TRUE(race_nobody_parked(t.pid));
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+CORE_TEST(exits_by_a_stop)
+{
+	leave_with(_metadata, PTRACE_O_TRACEEXIT);
+}
+
+CORE_TEST(exits_with_a_ring)
+{
+	leave_with(_metadata, 0);
 }
 
 static bool has_written(const char *path, off_t more_than)
