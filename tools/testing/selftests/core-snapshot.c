@@ -6,19 +6,23 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "fixture.h"
 #include "live.h"
+#include "race.h"
 #include "registers.h"
 #include "sleepers.h"
+#include "tally.h"
 
 enum {
 	PAGE	= 4096,
 	SIZE	= 4 << 20,
 	WORDS	= SIZE / sizeof(uint64_t),
 	ROUNDS	= 8,
+	ENDS	= 100,		/* of holds */
 };
 
 #define OLD	0x1111111111111111ULL
@@ -189,15 +193,41 @@ static void *count_in_a_register(void *argument)
 	return NULL;
 }
 
-/* Counts in rcx, and has the count in its memory right after. */
+static void handle(int signal)
+{
+	(void)signal;
+}
+
+/* Counts in rcx, and has the count in the last word of its memory right after. */
 TARGET(counter)
 {
+	struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
 	struct target_slot *slot = target_slot(self);
+	uint64_t *memory = map_memory(self);
 
-	slot->value[0] = (uintptr_t)map_memory(self);
+	CHECK(sigaction(SIGTERM, &action, NULL));
+	/* So that it takes its time until that one is copied. */
+	target_small_pages(memory, SIZE);
+	fill(memory, OLD);
+	slot->value[0] = (uintptr_t)&memory[WORDS - 1];
 	slot->nr = SPINS;
 	target_thread(slot, count_in_a_register);
 	return target_serve(self);
+}
+
+static void expect_one_instant(struct __test_metadata *_metadata, const struct target *t,
+			       const struct image *image)
+{
+	const struct target_slot *slot = &t->page->slot[1];
+	const struct image_thread *thread = image_thread(image, slot->tid);
+	const uint64_t *memory = image_at(image, slot->value[0], sizeof(*memory));
+	uint64_t count;
+
+	ASSERT_NE(NULL, thread);
+	ASSERT_NE(NULL, memory);
+	count = registers_of(thread).rcx;
+	EXPECT_LE(*memory, count);
+	EXPECT_GE(*memory + 1, count);
 }
 
 /* The memory is that of the instant at which the registers were taken, and of no later one. */
@@ -209,22 +239,87 @@ CORE_TEST(registers_and_memory_agree)
 	target_settle(&t);
 	sysctl_set("livecore_mode", 1);
 	for (int round = 0; round < ROUNDS; round++) {
-		const struct image_thread *thread;
-		const uint64_t *memory;
 		struct image image;
-		uint64_t count;
 
 		EXPECT_TRUE(target_runs(&t));
 		ASSERT_EQ(0, image_dump(&image, t.pid));
-		thread = image_thread(&image, t.page->slot[1].tid);
-		ASSERT_NE(NULL, thread);
-		count = registers_of(thread).rcx;
-		memory = image_at(&image, t.page->value[MEMORY], sizeof(*memory));
-		ASSERT_NE(NULL, memory);
-		EXPECT_LE(*memory, count);
-		EXPECT_GE(*memory + 1, count);
+		expect_one_instant(_metadata, &t, &image);
 		image_free(&image);
 	}
+	EXPECT_EQ(0, target_finish(&t));
+}
+
+struct ender {
+	struct target *target;
+	struct race_start start;
+	unsigned long rounds;
+};
+
+/* Ends each hold, at any moment of it, by a signal or by the gate. */
+static int end_holds(void *argument)
+{
+	struct ender *ender = argument;
+
+	for (unsigned long round = 0; round < ender->rounds; round++) {
+		race_meet(&ender->start, 2);
+		race_delay();
+		if (round % 2)
+			CHECK(kill(ender->target->pid, SIGTERM));
+		else
+			sysctl_set("livecore_enable", 0);
+		race_meet(&ender->start, 2);
+		sysctl_set("livecore_enable", 1);
+	}
+	return 0;
+}
+
+/*
+ * The copy may be made over a process that has been let go meanwhile: then there
+ * is none. The last page is copied last, and what runs on writes there.
+ */
+CORE_TEST(ended_while_it_is_copied)
+{
+	struct ender *ender = CHECK_POINTER(mmap(NULL, sizeof(*ender), PROT_READ | PROT_WRITE,
+						 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	unsigned long ended = 0, read = 0;
+	struct target t;
+	pid_t pid;
+
+	target_start(&t, "counter", NULL);
+	target_settle(&t);
+	sysctl_set("livecore_mode", 1);
+	ender->target = &t;
+	ender->rounds = rounds(ENDS);
+	pid = race_process(end_holds, ender);
+	for (unsigned long round = 0; round < ender->rounds; round++) {
+		struct image image;
+		int fd, result;
+
+		race_meet(&ender->start, 2);
+		fd = core_open(t.pid);
+		result = fd < 0 ? fd : image_read(&image, fd);
+		race_meet(&ender->start, 2);
+		if (!result) {
+			EXPECT_EQ(LIVECORE_MODE_SNAPSHOT, live_note(&image)->mode);
+			expect_one_instant(_metadata, &t, &image);
+			image_free(&image);
+			read++;
+		} else if (result != -EPERM) {
+			/* Not by a gate that was shut before. */
+			EXPECT_EQ(-ECANCELED, result);
+			ended++;
+		}
+		if (fd >= 0)
+			close(fd);
+		EXPECT_TRUE(race_nobody_parked(t.pid));
+	}
+	EXPECT_EQ(0, race_process_end(pid));
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_LT(0, read);
+	EXPECT_LT(0, ended);
+	TH_LOG("%lu read, %lu ended", read, ended);
+	tally("dumps", ender->rounds);
+	tally("races provoked", ended);
 	EXPECT_EQ(0, target_finish(&t));
 }
 
