@@ -5,7 +5,8 @@
  * one with more rights than the user who dumps.
  *
  * execve() is made to sleep where it copies its arguments: one of them is on a
- * page that is not there yet.
+ * page that is not there yet. Who has a ring runs task works in execve(), where
+ * nobody must be held: there are locks.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include "live.h"
 #include "missing_page.h"
 #include "registers.h"
+#include "ring.h"
 #include "user.h"
 
 enum {
@@ -45,15 +47,16 @@ TARGET(new_program)
 	return 7;
 }
 
-/* "user threads path": executes @path with the rights of that user. */
+/* "user threads rings path": executes @path with the rights of that user. */
 TARGET(executes)
 {
 	char path[128];
 	char *arguments[5] = { "new", "--target", "new_program", NULL, NULL };
 	struct missing_page page;
-	int uid, threads;
+	int uid, threads, rings;
+	struct ring ring;
 
-	if (sscanf(self->argument, "%d %d %127s", &uid, &threads, path) != 3)
+	if (sscanf(self->argument, "%d %d %d %127s", &uid, &threads, &rings, path) != 4)
 		FAIL("argument %s", self->argument);
 	missing_page_create(&page);
 	self->page->value[UFFD] = page.fd;
@@ -64,6 +67,10 @@ TARGET(executes)
 	target_spinners(self, threads);
 	if (uid)
 		become_dumpable(uid);
+	if (rings) {
+		ring_create(&ring, 0);
+		ring_wait_for_itself(&ring);
+	}
 	target_event(self, 'R');
 	syscall(SYS_execve, path, arguments, NULL);
 	FAIL("execve %s: %s", path, strerror(errno));
@@ -113,6 +120,7 @@ FIXTURE_VARIANT(exec)
 	uid_t uid;		/* who executes it, and dumps */
 	uid_t new_uid;		/* who it is afterwards */
 	int threads;		/* that spin meanwhile */
+	int rings;		/* that execve() cancels requests of */
 };
 
 FIXTURE_VARIANT_ADD(exec, plain)
@@ -137,6 +145,12 @@ FIXTURE_VARIANT_ADD(exec, setuid_with_threads)
 	.mode = 04755,
 	.uid = USER_A,
 	.threads = 2,
+};
+
+FIXTURE_VARIANT_ADD(exec, plain_with_a_ring)
+{
+	.mode = 0755,
+	.rings = 1,
 };
 
 FIXTURE_SETUP(exec)
@@ -175,8 +189,8 @@ TEST_F_TIMEOUT(exec, not_held_and_not_seen, CORE_TEST_SECONDS)
 	struct image image;
 	struct target t;
 
-	snprintf(argument, sizeof(argument), "%d %d %s", variant->uid, variant->threads,
-		 self->program);
+	snprintf(argument, sizeof(argument), "%d %d %d %s", variant->uid, variant->threads,
+		 variant->rings, self->program);
 	target_start(&t, "executes", argument);
 	new_slot = &t.page->slot[NEW_PROGRAM];
 	target_settle(&t);
@@ -225,8 +239,8 @@ TEST_F_TIMEOUT(exec, next_dump_is_its_own, CORE_TEST_SECONDS)
 	char argument[192];
 	struct target t;
 
-	snprintf(argument, sizeof(argument), "%d %d %s", variant->uid, variant->threads,
-		 self->program);
+	snprintf(argument, sizeof(argument), "%d %d %d %s", variant->uid, variant->threads,
+		 variant->rings, self->program);
 	target_start(&t, "executes", argument);
 	target_settle(&t);
 	uffd = take_uffd(&t);
