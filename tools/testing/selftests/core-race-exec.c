@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process that executes one program after the other, set-uid ones too, while
- * one or two others dump it, all the time. Whatever they catch it at: each core
- * is of one program, and has every thread of it once; who has become another
- * program is not held; and a user sees nothing of what a set-uid program knows.
+ * A process that executes one program after the other, set-uid ones too, with
+ * requests in a ring, or under a tracer, while one or two others dump it, all
+ * the time. Whatever they catch it at: each core is of one program, and has
+ * every thread of it once; who has become another program is not held; and a
+ * user sees nothing of what a set-uid program knows.
  */
 #define _GNU_SOURCE
 #include <sys/wait.h>
@@ -14,6 +15,8 @@
 #include "live.h"
 #include "program.h"
 #include "race.h"
+#include "ring.h"
+#include "tracer.h"
 #include "user.h"
 
 enum {
@@ -49,9 +52,17 @@ static void be_privileged(struct target_page *page)
 
 static char *const *our_arguments;
 static const char *our_program;
+static bool with_a_ring;
 
 static void *execute(void *argument)
 {
+	struct ring ring;
+
+	/* Whose requests are cancelled, where task works run. */
+	if (with_a_ring) {
+		ring_create(&ring, 0);
+		ring_wait_for_itself(&ring);
+	}
 	execv(our_program, our_arguments);
 	FAIL("execv %s: %s", our_program, strerror(errno));
 	return argument;
@@ -70,13 +81,16 @@ TARGET(executes)
 	our_program = path;
 	our_arguments = arguments;
 	race_seed(turn);
+	with_a_ring = race_random(2);
 	if (getuid() != geteuid())
 		be_privileged(self->page);
 	else if (getuid() != (uid_t)uid)
 		become_dumpable(uid);
 	STORE(self->page->value[EXECUTED], turn + 1);
-	if (!turn)
+	if (!turn) {
 		target_event(self, 'R');
+		target_command(self);
+	}
 	if (LOAD(self->page->stop))
 		return EXECUTED_LAST;
 	target_spinners(self, turn % 3);
@@ -202,6 +216,7 @@ FIXTURE_VARIANT(programs)
 {
 	mode_t mode;
 	uid_t uid;		/* who executes, and dumps */
+	bool followed;		/* by a tracer */
 };
 
 FIXTURE_VARIANT_ADD(programs, plain)
@@ -213,6 +228,12 @@ FIXTURE_VARIANT_ADD(programs, setuid)
 {
 	.mode = 04755,
 	.uid = USER_A,
+};
+
+FIXTURE_VARIANT_ADD(programs, followed)
+{
+	.mode = 0755,
+	.followed = true,
 };
 
 FIXTURE_SETUP(programs)
@@ -236,14 +257,24 @@ TEST_F_TIMEOUT(programs, one_after_the_other, CORE_TEST_SECONDS)
 		.dump = dump_program,
 		.uid = variant->uid,
 	};
+	struct follower follower;
 	char argument[96];
 	int status;
 
 	snprintf(argument, sizeof(argument), "%d %s", variant->uid, self->program.path);
 	target_start(&t, "executes", argument);
 	t.page->value[SECRET_SEED] = race_random(UINT32_MAX);
+	if (variant->followed)
+		follower_start(&follower, t.pid);
+	target_send(&t, 'e');
 	dump_storm(_metadata, &dumper);
 	EXPECT_TRUE(goes_on(t.page));
+	if (variant->followed) {
+		/* Of those who execute the next one, and of those who end for that. */
+		EXPECT_LE(t.page->value[EXECUTED], follower.told[PTRACE_EVENT_EXEC] + 2);
+		EXPECT_LT(0, follower.told[PTRACE_EVENT_EXIT]);
+		follower_end(&follower);
+	}
 	STORE(t.page->stop, 1);
 	status = target_dies_within(&t, EVENT_SECONDS);
 	EXPECT_TRUE(WIFEXITED(status));

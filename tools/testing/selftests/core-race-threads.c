@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process that makes threads and processes, and ends, all the time, while one
- * or two others dump it, all the time. Whatever they catch it at: each core has
+ * A process that makes threads and processes, and ends, all the time, maybe
+ * under a tracer, while one or two others dump it, all the time. Whatever they catch it at: each core has
  * every thread once, nobody runs while it is held, and the process gets from
  * each of its own calls what it is to get.
  */
@@ -21,8 +21,10 @@
 #include "frame.h"
 #include "live.h"
 #include "race.h"
+#include "ring.h"
 #include "sleepers.h"
 #include "sleepers_wake.h"
+#include "tracer.h"
 
 enum {
 	PAGE		= 4096,
@@ -107,6 +109,28 @@ static int storm_nested(uint64_t turn)
 {
 	(void)turn;
 	return make_thread(make_the_next, (char *)DEPTH);
+}
+
+/* Threads that exit with requests of their own in flight, which they cancel. */
+
+static void *exit_with_a_ring(void *argument)
+{
+	ring_wait_for_itself(argument);
+	has_made();
+	return (char *)argument + 1;
+}
+
+static int storm_ring(uint64_t turn)
+{
+	struct ring ring;
+	int line;
+
+	(void)turn;
+	ring_create(&ring, 0);
+	line = make_thread(exit_with_a_ring, (char *)&ring);
+	WRONG_UNLESS(RING(&ring, cq, tail) == RING_ENTRIES);
+	ring_destroy(&ring);
+	return line;
 }
 
 /* Threads that are cancelled: asleep, running, or before they have begun. */
@@ -302,6 +326,7 @@ static const struct storm {
 } storms[] = {
 	{ "threads", storm_threads, false },
 	{ "nested", storm_nested, false },
+	{ "ring", storm_ring, false },
 	{ "cancel", storm_cancel, false },
 	{ "fork", storm_fork, false },
 	{ "vfork", storm_vfork, false },
@@ -517,6 +542,7 @@ FIXTURE(storm)
 FIXTURE_VARIANT(storm)
 {
 	const char *name;
+	bool followed;		/* by a tracer, who is told of all that is made, and ends */
 };
 
 FIXTURE_VARIANT_ADD(storm, threads)
@@ -527,6 +553,11 @@ FIXTURE_VARIANT_ADD(storm, threads)
 FIXTURE_VARIANT_ADD(storm, nested)
 {
 	.name = "nested",
+};
+
+FIXTURE_VARIANT_ADD(storm, ring)
+{
+	.name = "ring",
 };
 
 FIXTURE_VARIANT_ADD(storm, cancel)
@@ -564,6 +595,24 @@ FIXTURE_VARIANT_ADD(storm, leader_exit)
 	.name = "leader_exit",
 };
 
+FIXTURE_VARIANT_ADD(storm, threads_followed)
+{
+	.name = "threads",
+	.followed = true,
+};
+
+FIXTURE_VARIANT_ADD(storm, spawn_followed)
+{
+	.name = "spawn",
+	.followed = true,
+};
+
+FIXTURE_VARIANT_ADD(storm, exit_followed)
+{
+	.name = "exit",
+	.followed = true,
+};
+
 FIXTURE_SETUP(storm)
 {
 	sysctl_prepare(&self->sysctls);
@@ -577,12 +626,19 @@ FIXTURE_TEARDOWN_PARENT(storm)
 TEST_F_TIMEOUT(storm, is_weathered, CORE_TEST_SECONDS)
 {
 	const struct storm *storm = storm_of(variant->name);
+	struct follower follower;
 	struct target t;
 	struct dumper dumper = { .target = &t, .dump = dump_once, .argument = storm };
 
 	target_start(&t, "storm", storm->name);
 	target_settle(&t);
+	if (variant->followed)
+		follower_start(&follower, t.pid);
 	dump_storm(_metadata, &dumper);
+	if (variant->followed) {
+		EXPECT_LT(0, follower.told[PTRACE_EVENT_EXIT]);
+		follower_end(&follower);
+	}
 	EXPECT_TRUE(race_nobody_parked(t.pid));
 	EXPECT_TRUE(target_runs(&t));
 	expect_results(_metadata, &t);
