@@ -16,6 +16,7 @@
 #include "held_fs.h"
 #include "live.h"
 #include "missing_page.h"
+#include "registers.h"
 
 enum {
 	PAGE	= 4096,
@@ -366,6 +367,130 @@ TEST_F_TIMEOUT(held_fs, a_held_server_is_let_go, CORE_TEST_SECONDS)
 	EXPECT_EQ(ETIMEDOUT, errno);
 	close(fd);
 	target_kill(&t);
+}
+
+static void *touch(void *argument)
+{
+	struct target_slot *slot = argument;
+
+	STORE(slot->tid, gettid());
+	STORE(slot->result, LOAD(*(char *)slot->value[0]));
+	STORE(slot->counter, 1);
+	return NULL;
+}
+
+/* Slot 1 serves a file; slot 2 touches a page of it on 'f', and is to get it on 'p'. */
+TARGET(faulting)
+{
+	struct target_slot *slot;
+	char command;
+	void *page;
+	int fd;
+
+	self->page->value[0] = (uint64_t)region(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	held_fs_mount(self, self->argument, PAGES);
+	held_fs_pause(true);
+	held_fs_fail_next();
+	slot = target_slot(self);
+	/* In no system call. */
+	slot->nr = -1;
+	fd = CHECK(open(self->argument, O_RDONLY | O_CLOEXEC));
+	page = CHECK_POINTER(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, BROKEN * PAGE));
+	/* Nothing is to be read ahead. */
+	CHECK(madvise(page, PAGE, MADV_RANDOM));
+	slot->value[0] = (uint64_t)page;
+	target_event(self, 'R');
+	while ((command = target_command(self))) {
+		if (command == 'f')
+			target_thread(slot, touch);
+		if (command == 'p')
+			held_fs_pause(false);
+		target_event(self, command);
+	}
+	return 0;
+}
+
+static void expect_region(struct __test_metadata *_metadata, const struct target *t, int fd,
+			  struct image *image)
+{
+	ASSERT_EQ(0, image_read(image, fd));
+	for (int page = 0; page < PAGES; page++)
+		EXPECT_TRUE(is_all(image, t->page->value[0] + page * PAGE, 'r'));
+	EXPECT_EQ(0, unreadable_pages(fd));
+}
+
+/* It is read where it sleeps, and its lock is in nobody's way but that of a copy. */
+static void expect_fault(struct __test_metadata *_metadata, struct target *t, int fd)
+{
+	const struct target_slot *slot = &t->page->slot[2];
+	const struct image_thread *thread;
+	struct thread_syscall now;
+	struct image image;
+
+	expect_region(_metadata, t, fd, &image);
+	thread = image_thread(&image, slot->tid);
+	ASSERT_NE(NULL, thread);
+	ASSERT_TRUE(thread_syscall(t->pid, slot->tid, &now));
+	EXPECT_EQ(-1, now.nr);
+	EXPECT_EQ(now.pc, registers_of(thread).rip);
+	EXPECT_EQ(now.sp, registers_of(thread).rsp);
+	EXPECT_EQ(LIVECORE_THREAD_IN_PLACE, live_thread(&image, slot->tid)->how);
+	EXPECT_EQ(0, live_count(&image, LIVECORE_THREAD_ZEROED));
+	image_free(&image);
+}
+
+/*
+ * A thread sleeps in a page fault, with the process's mappings locked, until a
+ * held one gives it the page. A copy made before has locks of its own.
+ */
+TEST_F_TIMEOUT(held_fs, a_fault_that_a_held_thread_serves, CORE_TEST_SECONDS)
+{
+	const struct target_slot *server, *faulting;
+	struct image image;
+	int fd, snapshot;
+	struct target t;
+
+	target_start(&t, "faulting", self->path);
+	server = &t.page->slot[1];
+	faulting = &t.page->slot[2];
+	sysctl_set("livecore_mode", 1);
+	snapshot = core_open(t.pid);
+	ASSERT_LE(0, snapshot);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(snapshot).state);
+	target_do(&t, 'f');
+	/* It has failed once, and is asked again. */
+	ASSERT_TRUE(EVENTUALLY(thread_rests_in(t.pid, server->tid, SYS_clock_nanosleep)));
+	ASSERT_TRUE(EVENTUALLY(target_has_settled(&t, 2)));
+	expect_region(_metadata, &t, snapshot, &image);
+	image_free(&image);
+
+	for (int mode = 0; mode < 2; mode++) {
+		sysctl_set("livecore_mode", mode);
+		fd = core_open(t.pid);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
+		EXPECT_EQ(mode ? LIVECORE_FALLBACK_BUSY : 0, live_info_of(fd).fallback);
+		expect_fault(_metadata, &t, fd);
+		if (mode) {
+			/* It may serve, and does not run. */
+			target_send(&t, 'p');
+			EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, server->tid)));
+			EXPECT_TRUE(EVENTUALLY(thread_is_parked(t.pid, t.pid)));
+			EXPECT_TRUE(target_has_settled(&t, 2));
+		}
+		EXPECT_EQ(0, LOAD(faulting->counter));
+		EXPECT_EQ(LIVECORE_STATE_HELD, live_info_of(fd).state);
+		close(fd);
+	}
+	target_expect(&t, 'p');
+	EXPECT_TRUE(EVENTUALLY(LOAD(faulting->counter)));
+	EXPECT_EQ('f', faulting->result);
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(LIVECORE_STATE_SNAPSHOT, live_info_of(fd).state);
+	close(fd);
+	close(snapshot);
+	EXPECT_EQ(0, target_finish(&t));
 }
 
 CORE_TEST_MAIN

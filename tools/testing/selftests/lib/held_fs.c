@@ -21,7 +21,7 @@ enum {
 static int device;
 static int pages_of_file;
 static int contents = -1;
-static bool is_paused;
+static bool is_paused, fails_next;
 
 void held_fs_contents(int fd)
 {
@@ -31,6 +31,11 @@ void held_fs_contents(int fd)
 void held_fs_pause(bool paused)
 {
 	STORE(is_paused, paused);
+}
+
+void held_fs_fail_next(void)
+{
+	STORE(fails_next, true);
 }
 
 static void send_reply(const struct fuse_in_header *in, int error, void *body, size_t size)
@@ -76,6 +81,11 @@ static void read_file(const struct fuse_in_header *in)
 	uint64_t end = (uint64_t)pages_of_file * PAGE;
 	uint64_t left = read->offset < end ? end - read->offset : 0;
 
+	if (LOAD(fails_next)) {
+		STORE(fails_next, false);
+		send_reply(in, EIO, NULL, 0);
+		return;
+	}
 	while (LOAD(is_paused))
 		usleep(1000);
 	if (left > read->size)

@@ -25,4 +25,10 @@ void held_fs_contents(int fd);
  */
 void held_fs_pause(bool paused);
 
+/*
+ * Target: the next read of a page fails, paused or not. A page fault tries once
+ * more then, and keeps the process's mappings locked until it has its page.
+ */
+void held_fs_fail_next(void);
+
 #endif /* LIVECORE_HELD_FS_H */
