@@ -257,7 +257,8 @@ static unsigned int seconds_to_run(void)
 	if (wanted && atoi(wanted) > 0)
 		return atoi(wanted);
 	/* On a debug kernel everything takes long, and is looked at closely. */
-	return rounds(kernel && !strncmp(kernel, "debug", 5) ? DEBUG_SECONDS : DEFAULT_SECONDS);
+	return seconds_of(kernel && !strncmp(kernel, "debug", 5) ? DEBUG_SECONDS :
+								 DEFAULT_SECONDS);
 }
 
 /* Whom do we wait for in vain? */

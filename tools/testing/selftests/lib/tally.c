@@ -8,16 +8,28 @@
 #include "check.h"
 #include "tally.h"
 
-unsigned long rounds(unsigned long n)
+static unsigned long factor(void)
 {
-	const char *factor = getenv("LIVECORE_ROUNDS"), *kernel = getenv("LIVECORE_KERNEL");
-	unsigned long times = factor ? strtoul(factor, NULL, 10) : 1;
-	bool is_slow = kernel && !strncmp(kernel, "debug", 5);
+	const char *text = getenv("LIVECORE_ROUNDS");
+	unsigned long times = text ? strtoul(text, NULL, 10) : 1;
 
 	if (!times)
-		FAIL("LIVECORE_ROUNDS is no number: %s", factor);
+		FAIL("LIVECORE_ROUNDS is no number: %s", text);
+	return times;
+}
+
+unsigned long rounds(unsigned long n)
+{
+	const char *kernel = getenv("LIVECORE_KERNEL");
+	bool is_slow = kernel && !strncmp(kernel, "debug", 5);
+
 	/* Checked at every step, each takes ten times as long. */
-	return (is_slow ? (n + 3) / 4 : n) * times;
+	return (is_slow ? (n + 3) / 4 : n) * factor();
+}
+
+unsigned long seconds_of(unsigned long seconds)
+{
+	return seconds * factor();
 }
 
 void tally(const char *what, unsigned long count)

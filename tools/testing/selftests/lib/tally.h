@@ -13,6 +13,9 @@
  */
 unsigned long rounds(unsigned long n);
 
+/* What is measured in time takes no less of it there. */
+unsigned long seconds_of(unsigned long seconds);
+
 /* So many of @what ("dumps", "races provoked") were made, by the calling process. */
 void tally(const char *what, unsigned long count);
 
