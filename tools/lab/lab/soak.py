@@ -15,7 +15,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from . import cache, ktap, mirror, module, trees
+from . import cache, guard, ktap, mirror, module, trees
 from .guest import Outcome, Verdict
 from .kernels import Catalogue
 from .paths import BUILD, shown
@@ -76,6 +76,8 @@ def _prepare(name: str, tests: list[Selftest], seed: str, report: Report) -> "_S
     if not kernel:
         report.note(f"not soaked: the mirror offers no kernel {kernel_name}")
         return None
+    if kernel.is_debug:
+        guard.run(kernel, report)
     selftests = Selftests(kernel, module.build(kernel), report, variant, group="soak")
     selftests.build()
     tests = [test for test in tests if test.kernel in ("", selftests.kind)]

@@ -39,6 +39,7 @@ enum {
 	/* How many allocations of loading fail: some of all, others in each run. */
 	LOADS		= 30,
 	MODULE_LOADS	= 80,
+	PRIVATE		= 0x31,		/* of coredump_filter: no shared memory */
 	/* target_page.value[] of a process that makes threads. */
 	MAKER		= 0,
 	MISSING,
@@ -430,14 +431,24 @@ static void look_at_list(struct __test_metadata *_metadata, struct sweep *s, lon
 	EXPECT_NE(NULL, strstr(s->buffer, row));
 }
 
-FAULTS_TEST(use)
+static long try_info(struct sweep *s)
 {
-	struct sweep *s = &self->sweep;
+	struct livecore_info info;
 
+	return live_info(s->fd, &info);
+}
+
+static void use(struct __test_metadata *_metadata, struct sweep *s, uint32_t mode)
+{
 	start(_metadata, s);
 	image_free(&s->image);
+	/* What is shared is as of reading. */
+	if (mode == LIVECORE_MODE_SNAPSHOT)
+		coredump_filter_set(s->target.pid, PRIVATE);
+	sysctl_set("livecore_mode", mode);
 	s->fd = core_open(s->target.pid);
 	ASSERT_LE(0, s->fd);
+	EXPECT_EQ(mode, live_info_of(s->fd).mode);
 	/* Of this very dump, so that all bytes can be compared. */
 	ASSERT_EQ(0, image_read(&s->image, s->fd));
 	s->buffer = CHECK_POINTER(calloc(1, CHUNK + 1));
@@ -448,12 +459,23 @@ FAULTS_TEST(use)
 	}
 	sweep(_metadata, s, try_seek, NULL);
 	sweep(_metadata, s, try_poll, NULL);
+	sweep(_metadata, s, try_info, NULL);
 	sweep(_metadata, s, try_list, look_at_list);
 	close(s->fd);
 	close(s->pipe[0]);
 	close(s->pipe[1]);
 	free(s->buffer);
 	finish(_metadata, s);
+}
+
+FAULTS_TEST(use)
+{
+	use(_metadata, &self->sweep, LIVECORE_MODE_HOLD);
+}
+
+FAULTS_TEST(use_of_a_snapshot)
+{
+	use(_metadata, &self->sweep, LIVECORE_MODE_SNAPSHOT);
 }
 
 /* Closing cannot fail, whatever does. */
