@@ -32,10 +32,22 @@ TARGET(of_user)
 	return target_serve(self);
 }
 
-static const become_t everybody[] = {
-	become_root, become_root_without_ptrace, become_root_without_caps, become_a, become_b,
-	become_a_with_ptrace, become_a_as_root_of_userns,
+static const struct {
+	become_t become;
+	bool privileged;
+} everybody[] = {
+	{ become_root, true }, { become_root_without_ptrace, false },
+	{ become_root_without_caps, false }, { become_a, false }, { become_b, false },
+	{ become_a_with_ptrace, true }, { become_a_as_root_of_userns, false },
 };
+
+/* The gate is asked first, but after the mode bits, which are those of `syscall`, too. */
+static int expected(int level, bool privileged, int mode_bits)
+{
+	bool gate = level >= 2 || (level == 1 && privileged);
+
+	return mode_bits || gate ? EACCES : EPERM;
+}
 
 TEST_F_TIMEOUT(no_attach, nobody, CORE_TEST_SECONDS)
 {
@@ -55,12 +67,23 @@ TEST_F_TIMEOUT(no_attach, nobody, CORE_TEST_SECONDS)
 	sysctl_set(YAMA_SCOPE, 3);
 	EXPECT_EQ(-EINVAL, sysctl_try(YAMA_SCOPE, "0"));
 	for (size_t i = 0; i < ARRAY_SIZE(everybody); i++) {
-		EXPECT_EQ(EACCES, open_outcome_of(everybody[i], of_a.pid, "mem"));
-		EXPECT_EQ(EACCES, open_outcome_of(everybody[i], of_a.pid, "core"));
-		EXPECT_EQ(EACCES, open_outcome_of(everybody[i], of_root.pid, "core"));
+		become_t become = everybody[i].become;
+		int bits_of_a = open_outcome_of(become, of_a.pid, "syscall");
+		int bits_of_root = open_outcome_of(become, of_root.pid, "syscall");
+
+		EXPECT_EQ(EACCES, open_outcome_of(become, of_a.pid, "mem"));
 		/* Oneself is not attached to. */
-		EXPECT_EQ(0, open_outcome(everybody[i], "/proc/self/mem"));
-		EXPECT_EQ(0, open_outcome(everybody[i], "/proc/self/core"));
+		EXPECT_EQ(0, open_outcome(become, "/proc/self/mem"));
+		for (int level = 1; level <= 3; level++) {
+			bool privileged = everybody[i].privileged;
+
+			sysctl_set("livecore_enable", level);
+			EXPECT_EQ(expected(level, privileged, bits_of_a),
+				  open_outcome_of(become, of_a.pid, "core"));
+			EXPECT_EQ(expected(level, privileged, bits_of_root),
+				  open_outcome_of(become, of_root.pid, "core"));
+			EXPECT_EQ(level == 3 ? 0 : EPERM, open_outcome(become, "/proc/self/core"));
+		}
 	}
 	/* What was decided before stays so, as for a descriptor of mem. */
 	EXPECT_EQ(0, live_start(open_before));
