@@ -20,6 +20,7 @@
 #include "fixture.h"
 #include "listing.h"
 #include "live.h"
+#include "log.h"
 #include "user.h"
 
 /* "uid name": a user's process of that name, with one thread that turns. */
@@ -314,33 +315,6 @@ CORE_TEST(uids_are_those_of_the_namespace)
 	CHECK(waitpid(child, &status, 0));
 	ASSERT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(0, WEXITSTATUS(status));
-}
-
-/* The log, from now on. */
-static int log_open(void)
-{
-	int fd = CHECK(open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-
-	CHECK(lseek(fd, 0, SEEK_END));
-	return fd;
-}
-
-/* Whether a record has come that holds both. */
-static bool log_has(int fd, const char *one, const char *other)
-{
-	char record[8192];
-	bool found = false;
-	ssize_t size;
-
-	while ((size = read(fd, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
-		if (size < 0)
-			continue;
-		record[size] = 0;
-		/* Continuation lines are not part of the message. */
-		record[strcspn(record, "\n")] = 0;
-		found |= strstr(record, one) && strstr(record, other);
-	}
-	return found;
 }
 
 /* The kernel lets so many such lines pass at a time: again, until one has. */

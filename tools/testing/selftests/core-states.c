@@ -14,6 +14,7 @@
 #include "fixture.h"
 #include "listing.h"
 #include "live.h"
+#include "log.h"
 #include "module.h"
 
 enum {
@@ -118,7 +119,7 @@ static void read_and_report(struct reader_page *page, pid_t pid, struct livecore
 		if (letter == 'l')
 			look(page);
 		else if (letter == 'c')
-			close(page->fd);
+			CHECK(close(page->fd));
 		else if (letter == 'u')	/* reads on until that fails */
 			do
 				look(page);
@@ -446,6 +447,7 @@ static void run_cell(struct __test_metadata *_metadata, enum dump_state state, c
 		     int error, enum fate fate)
 {
 	struct listing_row row;
+	int log = log_open();
 	struct image image;
 	struct dump d;
 
@@ -454,10 +456,17 @@ static void run_cell(struct __test_metadata *_metadata, enum dump_state state, c
 	expect_fate(_metadata, &d, fate);
 	if (fate == HELD)
 		complete(&d);
-	if (error != NOBODY)
+	if (error != NOBODY) {
 		expect_error(_metadata, &d, error);
+		if (d.page->fd >= 0)
+			close_it(&d);
+		EXPECT_FALSE(listing_of(d.t.pid, &row));
+	}
 	reader_end(&d);
 	EXPECT_FALSE(listing_of(d.t.pid, &row));
+	/* Both are of the same user. */
+	EXPECT_FALSE(log_has(log, "livecore: ", ""));
+	close(log);
 	if (fate == DIES)
 		return;
 	/* The process is as before, and so is the module. */
