@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module is loaded and unloaded, over and over, while others dump, write
- * to its sysctls, read its list, and look for entries that they keep. It goes
- * whenever no dump is open, and says so when one is; whatever the others get
- * is an error by design, or what it should be; and nothing is left behind.
+ * The module is loaded and unloaded, over and over, while others dump, are
+ * killed at it, write to its sysctls, read its list, and look for entries that
+ * they keep; and while those who are dumped sleep, turn, make threads and
+ * processes, execute, and are signalled. It goes whenever no dump is open, and
+ * says so when one is; whatever the others get is an error by design, or what it
+ * should be; and nothing is left behind.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -26,15 +28,29 @@
 
 enum {
 	PAGE		= 4096,
-	RELOADS		= 8,
+	RELOADS		= 6,
 	WARM_UP		= 3,
-	TARGETS		= 2,
+	/* Two that are mixed, and one that is restless. */
+	MIXED		= 2,
+	TARGETS		= 3,
 	KEPT		= 8,
 	/* Attempts to unload before those who dump are asked to let it go. */
 	PATIENCE	= 20,
 	/* What one load leaves, deliberately; and what others may allocate meanwhile. */
 	BLOCK		= 2048,
 	NOISE		= 2 << 20,
+
+	EXECUTED_LAST	= 79,	/* the exit status of who is restless */
+	MAKERS		= 2,
+	/* target_page.slot[] of them. */
+	FIRST_MAKER	= 512,
+};
+
+/* target_page.value[] of who is restless. */
+enum {
+	EXECUTED,		/* how many programs were */
+	MADE,			/* threads and processes */
+	HANDLED,		/* signals */
 };
 
 /* What those have done who are in the way. */
@@ -47,6 +63,8 @@ struct counts {
 	unsigned long written;
 	unsigned long listed;
 	unsigned long kept;
+	unsigned long killed;
+	unsigned long signalled;
 };
 
 struct meddler {
@@ -66,6 +84,86 @@ TARGET(mixed)
 	sleepers_serve(self);
 	sleepers_clean();
 	return 0;
+}
+
+static struct target_page *our_page;
+
+static void handle(int signal)
+{
+	(void)signal;
+	__atomic_add_fetch(&our_page->value[HANDLED], 1, __ATOMIC_SEQ_CST);
+}
+
+static void *end_at_once(void *argument)
+{
+	return argument;
+}
+
+/* Threads, and processes, which nobody has to wait for; until somebody executes. */
+static void *make_all_the_time(void *argument)
+{
+	for (;;) {
+		pthread_t thread;
+		pid_t child;
+		int error;
+
+		error = pthread_create(&thread, NULL, end_at_once, NULL);
+		/* Somebody is in execve(): there are no new ones until he is through. */
+		if (error == EAGAIN)
+			continue;
+		CHECK_ZERO(error);
+		CHECK_ZERO(pthread_join(thread, NULL));
+		child = CHECK(fork());
+		if (!child)
+			_exit(0);
+		waitpid(child, NULL, 0);
+		__atomic_add_fetch(&our_page->value[MADE], 1, __ATOMIC_SEQ_CST);
+	}
+	return argument;
+}
+
+static void pause_for_a_while(void)
+{
+	for (int i = race_random(8); i >= 0; i--)
+		pause_briefly();
+	race_delay();
+}
+
+/* One program after the other, each with threads that make threads and processes. */
+TARGET(restless)
+{
+	char *arguments[] = { "again", "--target", "restless", "", NULL };
+	const struct sigaction handled = { .sa_handler = handle, .sa_flags = SA_RESTART };
+	uint64_t turn = LOAD(self->page->value[EXECUTED]);
+	sigset_t signals;
+
+	our_page = self->page;
+	race_seed(turn);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	CHECK(sigaction(SIGUSR1, &handled, NULL));
+	CHECK_ZERO(pthread_sigmask(SIG_UNBLOCK, &signals, NULL));
+	signal(SIGCHLD, SIG_IGN);
+	STORE(our_page->value[EXECUTED], turn + 1);
+	if (!turn)
+		target_event(self, 'R');
+	if (LOAD(our_page->stop))
+		return EXECUTED_LAST;
+	for (int i = 0; i < MAKERS; i++)
+		target_thread(&our_page->slot[FIRST_MAKER + i], make_all_the_time);
+	pause_for_a_while();
+	/* It waits for the next one, which has no handler at first. */
+	CHECK_ZERO(pthread_sigmask(SIG_BLOCK, &signals, NULL));
+	STORE(our_page->nr_slots, 0);
+	execv("/proc/self/exe", arguments);
+	FAIL("execv: %s", strerror(errno));
+}
+
+static bool goes_on(struct target_page *page)
+{
+	uint64_t turn = LOAD(page->value[EXECUTED]);
+
+	return EVENTUALLY(LOAD(page->value[EXECUTED]) >= turn + 2);
 }
 
 /*
@@ -137,6 +235,38 @@ static int dump_all_the_time(void *argument)
 			}
 		}
 		close(fd);
+	}
+	return 0;
+}
+
+/* Those who dump, and are killed at it. */
+static int kill_all_the_time(void *argument)
+{
+	struct meddler *meddler = argument;
+
+	while (!LOAD(meddler->counts->stop)) {
+		pid_t pid = race_process(dump_all_the_time, meddler);
+		int status;
+
+		pause_for_a_while();
+		CHECK(kill(pid, SIGKILL));
+		CHECK(waitpid(pid, &status, 0));
+		if (WIFEXITED(status) && WEXITSTATUS(status))
+			FAIL("process %d: status %#x", pid, status);
+		count(&meddler->counts->killed);
+	}
+	return 0;
+}
+
+/* Signals who is restless, which asks it for nothing. */
+static int signal_all_the_time(void *argument)
+{
+	const struct meddler *meddler = argument;
+
+	while (!LOAD(meddler->counts->stop)) {
+		CHECK(kill(meddler->t[MIXED].pid, SIGUSR1));
+		count(&meddler->counts->signalled);
+		pause_for_a_while();
 	}
 	return 0;
 }
@@ -301,8 +431,8 @@ static bool is_used_after(const struct counts *counts, unsigned long opened)
 }
 
 static int (* const kinds[])(void *argument) = {
-	dump_all_the_time, dump_all_the_time, write_all_the_time, list_all_the_time,
-	keep_all_the_time,
+	dump_all_the_time, kill_all_the_time, write_all_the_time, list_all_the_time,
+	keep_all_the_time, signal_all_the_time,
 };
 
 /* Once more, at a point that nobody chooses. */
@@ -332,13 +462,17 @@ TEST_F_TIMEOUT(unload, among_those_who_use_it, 24 * 3600)
 		.counts = CHECK_POINTER(mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 					     MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
 	};
+	struct target_page *restless;
 	struct image image;
 	long memory = 0;
+	int status;
 
-	for (int i = 0; i < TARGETS; i++) {
+	for (int i = 0; i < MIXED; i++) {
 		target_start(&t[i], "mixed", NULL);
 		target_settle(&t[i]);
 	}
+	target_start(&t[MIXED], "restless", NULL);
+	restless = t[MIXED].page;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		pid[i] = race_process(kinds[i], &meddler);
 	for (unsigned long round = 0; round < WARM_UP + n; round++) {
@@ -347,8 +481,9 @@ TEST_F_TIMEOUT(unload, among_those_who_use_it, 24 * 3600)
 		refused += reload(meddler.counts, round);
 		if (round % 16)
 			continue;
-		for (int i = 0; i < TARGETS; i++)
+		for (int i = 0; i < MIXED; i++)
 			ASSERT_TRUE(target_runs(&t[i]));
+		ASSERT_TRUE(goes_on(restless));
 	}
 	STORE(meddler.counts->stop, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
@@ -358,13 +493,24 @@ TEST_F_TIMEOUT(unload, among_those_who_use_it, 24 * 3600)
 	       meddler.counts->refused, meddler.counts->read);
 	TH_LOG("%lu sysctls written, %lu lists, %lu entries kept", meddler.counts->written,
 	       meddler.counts->listed, meddler.counts->kept);
+	TH_LOG("%lu killed, %ju programs, %ju threads and processes, %ju of %lu signals",
+	       meddler.counts->killed, (uintmax_t)restless->value[EXECUTED],
+	       (uintmax_t)restless->value[MADE], (uintmax_t)restless->value[HANDLED],
+	       meddler.counts->signalled);
 	EXPECT_LT(0, refused);
+	EXPECT_LT(0, restless->value[HANDLED]);
+	EXPECT_TRUE(race_nobody_parked(t[MIXED].pid));
+	EXPECT_TRUE(goes_on(restless));
+	STORE(restless->stop, 1);
+	status = target_dies_within(&t[MIXED], EVENT_SECONDS);
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(EXECUTED_LAST, WEXITSTATUS(status));
 	EXPECT_TRUE(EVENTUALLY(kernel_memory_is_below(memory + NOISE + BLOCK * (long)n)))
 		TH_LOG("%ld bytes, before %ld", kernel_memory(), memory);
 	/* It is as good as new. */
 	sysctl_set("livecore_enable", 1);
 	sysctl_set("livecore_timeout_ms", 60000);
-	for (int i = 0; i < TARGETS; i++) {
+	for (int i = 0; i < MIXED; i++) {
 		EXPECT_TRUE(race_nobody_parked(t[i].pid));
 		EXPECT_TRUE(target_runs(&t[i]));
 		ASSERT_EQ(0, image_dump(&image, t[i].pid));
