@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A process that makes threads and processes, and ends, all the time, maybe
- * under a tracer, while one or two others dump it, all the time. Whatever they catch it at: each core has
- * every thread once, nobody runs while it is held, and the process gets from
- * each of its own calls what it is to get.
+ * under a tracer, while one or two others dump it, all the time. Whatever they
+ * catch it at: each core has every thread once, nobody runs while it is held,
+ * and the process gets from each of its own calls what it is to get.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
