@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Job control and terminals: who is dumped, or who dumps, is stopped and made to
- * go on, before and meanwhile. A parent is told of each once, by no dump, and
- * nobody is held for a reader who is stopped.
+ * go on, before and meanwhile, by others or as he has asked for. A parent is told
+ * of each once, by no dump, and nobody is held for a reader who is stopped.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <mqueue.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "fixture.h"
@@ -18,7 +21,13 @@
 #include "race.h"
 #include "tally.h"
 
-/* target_page.value[]: how many of a signal were delivered, by its number. */
+/* target_page.value[]: how many of a signal were delivered, by its number; and */
+enum {
+	ASKED = 48,		/* which one the process asks for */
+	ASYNC,			/* a pipe that tells of what is written to it */
+	QUEUE,			/* a message queue that does */
+};
+
 static struct target_page *our_page;
 
 static void was_delivered(int signal)
@@ -185,6 +194,161 @@ CORE_TEST(stopped_meanwhile)
 		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGCONT) == 2));
 		EXPECT_EQ(0, target_finish(&t));
 	}
+}
+
+/* What asks for the same, and is not somebody who sends it. */
+
+static const int job_control[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT };
+
+static void handle_job_control(struct target_self *self)
+{
+	struct sigaction action = { .sa_handler = was_delivered, .sa_flags = SA_RESTART };
+
+	our_page = self->page;
+	for (size_t i = 0; i < ARRAY_SIZE(job_control); i++)
+		CHECK(sigaction(job_control[i], &action, NULL));
+}
+
+/* It handles all of these; the argument is a terminal, in whose foreground it is. */
+TARGET(in_foreground)
+{
+	handle_job_control(self);
+	CHECK(setsid());
+	/* It becomes the session's. */
+	CHECK(open(self->argument, O_RDWR));
+	target_spinners(self, 1);
+	return target_serve(self);
+}
+
+/* It has come when its taker, the leader, does not sleep any more. */
+static void expect_hold(struct __test_metadata *_metadata, struct target *t, int fd, bool ends)
+{
+	ASSERT_TRUE(EVENTUALLY(state_of(fd) == LIVECORE_STATE_ENDED ||
+			       (!ends && thread_is_parked(t->pid, t->pid))));
+	EXPECT_EQ(ends ? LIVECORE_STATE_ENDED : LIVECORE_STATE_HELD, state_of(fd));
+	EXPECT_EQ(0, close(fd));
+}
+
+/* ^C, ^\ and ^Z, and a terminal that hangs up. */
+CORE_TEST(asked_by_its_terminal)
+{
+	static const struct {
+		int signal;
+		char key;
+	} keys[] = { { SIGINT, 3 }, { SIGQUIT, 28 }, { SIGTSTP, 26 } };
+
+	/* So that it is not the watchdog. */
+	sysctl_set("livecore_stall_ms", NEVER_MS);
+	for (unsigned int policy = 0; policy < 3; policy++) {
+		bool ends = policy != LIVECORE_ABORT_FATAL;
+		int fd, master, terminal;
+		struct target t;
+		char path[64];
+
+		CHECK(openpty(&master, &terminal, path, NULL, NULL));
+		CHECK(fcntl(master, F_SETFD, FD_CLOEXEC));
+		close(terminal);
+		target_start(&t, "in_foreground", path);
+		target_settle(&t);
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+			fd = dump_with(&t, policy);
+			ASSERT_LE(0, fd);
+			CHECK(write(master, &keys[i].key, 1));
+			expect_hold(_metadata, &t, fd, ends);
+			EXPECT_TRUE(EVENTUALLY(delivered(&t, keys[i].signal)));
+			target_settle(&t);
+		}
+		fd = dump_with(&t, policy);
+		ASSERT_LE(0, fd);
+		close(master);
+		expect_hold(_metadata, &t, fd, ends);
+		EXPECT_TRUE(EVENTUALLY(delivered(&t, SIGHUP)));
+		EXPECT_TRUE(target_runs(&t));
+		EXPECT_EQ(0, target_finish(&t));
+	}
+}
+
+/* 'f' and 'm': has a file, or a queue, send it the signal ASKED. */
+TARGET(asker)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL };
+	int async[2], queue;
+	char command;
+
+	handle_job_control(self);
+	CHECK(pipe2(async, O_CLOEXEC));
+	CHECK(fcntl(async[0], F_SETOWN, getpid()));
+	CHECK(fcntl(async[0], F_SETFL, O_ASYNC));
+	queue = CHECK(mq_open("/livecore", O_RDWR | O_CREAT | O_EXCL, 0600, NULL));
+	CHECK(mq_unlink("/livecore"));
+	self->page->value[ASYNC] = async[1];
+	self->page->value[QUEUE] = queue;
+	target_spinners(self, 1);
+	target_event(self, 'R');
+	while ((command = target_command(self))) {
+		event.sigev_signo = LOAD(self->page->value[ASKED]);
+		if (command == 'f')
+			CHECK(fcntl(async[0], F_SETSIG, event.sigev_signo));
+		if (command == 'm')
+			CHECK(mq_notify(queue, &event));
+		target_event(self, command);
+	}
+	return 0;
+}
+
+static int take_fd(struct target *t, int fd)
+{
+	return CHECK(syscall(SYS_pidfd_getfd, t->pidfd, fd, 0));
+}
+
+/* As the kernel does what a process has asked for. */
+static void queue_as(struct target *t, int signal, int code)
+{
+	siginfo_t info = { .si_code = code };
+
+	CHECK(syscall(SYS_rt_sigqueueinfo, t->pid, signal, &info));
+}
+
+CORE_TEST(asked_by_itself)
+{
+	static const int codes[] = { SI_TIMER, SI_MESGQ, SI_ASYNCIO, SI_SIGIO };
+	int async, queue;
+	struct target t;
+	char message[8192];
+
+	sysctl_set("livecore_stall_ms", NEVER_MS);
+	target_start(&t, "asker", NULL);
+	target_settle(&t);
+	async = take_fd(&t, t.page->value[ASYNC]);
+	queue = take_fd(&t, t.page->value[QUEUE]);
+	for (size_t i = 0; i < 3 * ARRAY_SIZE(job_control); i++)
+		for (size_t way = 0; way < 2 + ARRAY_SIZE(codes); way++) {
+			unsigned int policy = i % 3;
+			int signal = job_control[i / 3], fd;
+			uint64_t before = delivered(&t, signal);
+
+			STORE(t.page->value[ASKED], signal);
+			if (way < 2)
+				target_do(&t, way ? 'm' : 'f');
+			target_settle(&t);
+			fd = dump_with(&t, policy);
+			ASSERT_LE(0, fd);
+			if (way == 0)
+				CHECK(write(async, "", 1));
+			else if (way == 1)
+				CHECK(mq_send(queue, "", 0, 0));
+			else
+				queue_as(&t, signal, codes[way - 2]);
+			expect_hold(_metadata, &t, fd, policy == LIVECORE_ABORT_ANY);
+			EXPECT_TRUE(EVENTUALLY(delivered(&t, signal) == before + 1));
+			/* It tells of the first message alone. */
+			if (way == 1)
+				CHECK(mq_receive(queue, message, sizeof(message), NULL));
+		}
+	close(async);
+	close(queue);
+	EXPECT_TRUE(target_runs(&t));
+	EXPECT_EQ(0, target_finish(&t));
 }
 
 /* A terminal, and who reads a core in its foreground. */
