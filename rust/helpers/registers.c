@@ -166,7 +166,10 @@ int livecore_regset_get(const struct livecore_view *view, unsigned int index,
  */
 static bool is_between_programs(struct task_struct *task)
 {
-	return data_race(!!task->in_execve) && task->mm &&
+	/* Others of the same word are the thread's own, too. */
+	bool in_execve = data_race(!!task->in_execve);
+
+	return in_execve && task->mm &&
 	       (!mutex_is_locked(&task->signal->cred_guard_mutex) ||
 		!READ_ONCE(task->mm->start_stack));
 }
