@@ -21,11 +21,17 @@
 enum {
 	OPENS		= 500,		/* of each kind */
 	WARM_UP		= 50,
+	LOADS		= 16,		/* of the module */
+	WARM_UP_LOADS	= 3,
 	IDLE		= 400,		/* at a time */
 	HELD		= 400,		/* processes, at a time */
 	MAX_CACHES	= 512,
 	/* What others may allocate meanwhile, and what is counted late. */
 	NOISE		= 2 << 20,
+	/* The same while one process alone does little. */
+	LITTLE_NOISE	= 512 << 10,
+	/* What one load leaves, deliberately. */
+	BLOCK		= 4096,
 	/* Of a process that has one thread and few mappings. */
 	MAX_PER_DUMP	= 32 << 10,
 	/* What the kernel needs to know of pages in a row, and what others have taken. */
@@ -203,6 +209,28 @@ OPENS_TEST(leave_nothing)
 	EXPECT_EQ(0, target_finish(&t));
 	EXPECT_TRUE(module_unloads());
 	EXPECT_EQ(0, module_load());
+}
+
+/* Nor do loads of the module, but for a block each. */
+OPENS_TEST(loads_leave_a_block)
+{
+	struct target t;
+	long memory = 0;
+
+	target_start(&t, "idle", NULL);
+	target_settle(&t);
+	for (int load = 0; load < WARM_UP_LOADS + LOADS; load++) {
+		if (load == WARM_UP_LOADS)
+			memory = kernel_memory();
+		open_each(t.pid, load);
+		ASSERT_TRUE(module_unloads());
+		ASSERT_EQ(0, module_load());
+		sysctl_set("livecore_enable", 1);
+		sysctl_set("livecore_timeout_ms", 60000);
+	}
+	EXPECT_TRUE(EVENTUALLY(kernel_memory_is_below(memory + LITTLE_NOISE + BLOCK * LOADS)))
+		TH_LOG("%ld bytes, before %ld", kernel_memory(), memory);
+	EXPECT_EQ(0, target_finish(&t));
 }
 
 /* As many as anybody wants, before they are started: no limit is on them but this. */

@@ -37,7 +37,7 @@ enum {
 	/* Attempts to unload before those who dump are asked to let it go. */
 	PATIENCE	= 20,
 	/* What one load leaves, deliberately; and what others may allocate meanwhile. */
-	BLOCK		= 2048,
+	BLOCK		= 4096,
 	NOISE		= 2 << 20,
 
 	EXECUTED_LAST	= 79,	/* the exit status of who is restless */
