@@ -96,7 +96,7 @@ do {									\
 enum { STOPPED = 1, CONTINUED = 0 };
 
 /* Stopped before: it stays so, and nobody is told anything by a dump. */
-CORE_TEST(stopped_before)
+CORE_RACE(stopped_before, 3)
 {
 	struct target t;
 
@@ -122,7 +122,7 @@ CORE_TEST(stopped_before)
 }
 
 /* Made to go on while it is held: it does when it may, with its handler called once. */
-CORE_TEST(continued_meanwhile)
+CORE_RACE(continued_meanwhile, 3)
 {
 	for (unsigned int policy = 0; policy < 3; policy++) {
 		uint64_t turns;
@@ -159,7 +159,7 @@ CORE_TEST(continued_meanwhile)
 }
 
 /* Stopped while it is held, and perhaps made to go on. */
-CORE_TEST(stopped_meanwhile)
+CORE_RACE(stopped_meanwhile, 6)
 {
 	for (unsigned int policy = 0; policy < 3; policy++) {
 		struct target t;
@@ -439,7 +439,7 @@ static pid_t start_in_foreground(struct target *t, bool waits, struct foreground
 }
 
 /* ^Z, and fg: stopped, it does not read, and the watchdog has let the process go. */
-CORE_TEST(reader_is_stopped_by_its_terminal)
+CORE_RACE(reader_is_stopped_by_its_terminal, 1)
 {
 	struct foreground *foreground;
 	int master, events;
@@ -458,11 +458,12 @@ CORE_TEST(reader_is_stopped_by_its_terminal)
 	EXPECT_EQ(ETIMEDOUT, race_process_end(shell));
 	close(master);
 	close(events);
+	CHECK(munmap(foreground, sizeof(*foreground)));
 	EXPECT_EQ(0, target_finish(&t));
 }
 
 /* ^Z while open waits: nobody is held while who wants it is stopped; and fg goes on with it. */
-CORE_TEST(opener_is_stopped_by_its_terminal)
+CORE_RACE(opener_is_stopped_by_its_terminal, 1)
 {
 	struct foreground *foreground;
 	int master, events;
@@ -492,6 +493,7 @@ CORE_TEST(opener_is_stopped_by_its_terminal)
 	EXPECT_TRUE(target_runs(&t));
 	close(master);
 	close(events);
+	CHECK(munmap(foreground, sizeof(*foreground)));
 	EXPECT_EQ(0, target_finish(&t));
 }
 
