@@ -314,7 +314,7 @@ TARGET(careless)
 }
 
 /* Nobody is left who could close it: all are held, until the watchdog looks. */
-CORE_TEST(by_a_thread_that_exits)
+CORE_RACE(by_a_thread_that_exits, 1)
 {
 	struct target_slot *thread;
 	struct target t;
@@ -336,7 +336,7 @@ CORE_TEST(by_a_thread_that_exits)
  * Its threads end with execve(), and with them the hold: nothing is waited for.
  * Those that turn are parked then; the leader wakes from its sleep to die.
  */
-CORE_TEST(by_a_thread_that_execs)
+CORE_RACE(by_a_thread_that_execs, 4)
 {
 	static const char commands[] = "eEeE";
 
@@ -357,7 +357,7 @@ CORE_TEST(by_a_thread_that_execs)
 }
 
 /* Its child has it, too, and is the last. */
-CORE_TEST(by_a_thread_that_forks)
+CORE_RACE(by_a_thread_that_forks, 1)
 {
 	struct target t;
 	uint64_t turns;
@@ -481,7 +481,7 @@ static void finish_with_twin(struct __test_metadata *_metadata, struct target *t
 }
 
 /* Its own memory, as far as the gate is concerned; and its twin is held, and all of it read. */
-CORE_TEST(by_its_twin)
+CORE_RACE(by_its_twin, 1)
 {
 	struct target t;
 	uint64_t turns;
@@ -498,6 +498,7 @@ CORE_TEST(by_its_twin)
 	EXPECT_EQ(turns, target_turns(&t));
 	twin_closes(&t);
 	EXPECT_TRUE(race_nobody_parked(t.pid));
+	sysctl_set("livecore_enable", 1);
 	finish_with_twin(_metadata, &t);
 }
 
@@ -536,19 +537,24 @@ static void expect_ring(struct __test_metadata *_metadata, struct target *t, int
 CORE_TEST(rings)
 {
 	static const int sizes[] = { 2, 3, LONGEST_FOUND, RING };
+	unsigned long n = rounds(1) * ARRAY_SIZE(sizes), dumps = 0;
 	struct target t[RING];
 
-	race_seed(0);
 	for (int i = 0; i < RING; i++)
 		target_start(&t[i], "with_open_twin", NULL);
 	for (int i = 0; i < RING; i++)
 		target_settle(&t[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+	for (unsigned long i = 0; i < n; i++) {
+		int size = sizes[i % ARRAY_SIZE(sizes)];
+
 		/* Time enough to make it; where it is not found, it is this that ends it. */
-		sysctl_set("livecore_stall_ms", sizes[i] > LONGEST_FOUND ? 10000 : 60000);
-		expect_ring(_metadata, t, sizes[i]);
+		sysctl_set("livecore_stall_ms", size > LONGEST_FOUND ? 10000 : 60000);
+		expect_ring(_metadata, t, size);
+		/* What would close one that is found is refused. */
+		dumps += size - (size <= LONGEST_FOUND);
 	}
-	tally("races provoked", ARRAY_SIZE(sizes));
+	tally("dumps", dumps);
+	tally("races provoked", n);
 	for (int i = 0; i < RING; i++)
 		finish_with_twin(_metadata, &t[i]);
 }
@@ -684,7 +690,7 @@ static void finish_receiver(struct __test_metadata *_metadata, struct receiver *
 }
 
 /* The process that is held has the only descriptor, and cannot close it. */
-CORE_TEST(given_to_the_process_itself)
+CORE_RACE(given_to_the_process_itself, 1)
 {
 	struct receiver r;
 	double begin;
@@ -704,7 +710,7 @@ CORE_TEST(given_to_the_process_itself)
 }
 
 /* It is held until its child closes it. */
-CORE_TEST(given_to_its_child)
+CORE_RACE(given_to_its_child, 1)
 {
 	struct receiver r;
 	uint64_t turns;
@@ -725,7 +731,7 @@ CORE_TEST(given_to_its_child)
 }
 
 /* Each is held by a descriptor that only the other one has, or will have. */
-CORE_TEST(given_to_whom_it_holds)
+CORE_RACE(given_to_whom_it_holds, 2)
 {
 	struct receiver holder, held;
 	double begin;
