@@ -494,50 +494,59 @@ static int open_gate(void *argument)
 }
 
 /* A process of which the kernel is making a core has one of ours, too; that one is whole. */
-TEST_F_TIMEOUT(crash, while_the_kernel_dumps, CORE_TEST_SECONDS)
+static void dump_while_the_kernel_does(struct __test_metadata *_metadata, char *gate,
+				       const char *core)
 {
 	struct image ours, theirs;
 	struct target_slot *slot;
 	struct target t;
 	int fd, status;
 
-	race_seed(0);
-	for (int mode = LIVECORE_MODE_HOLD; mode <= LIVECORE_MODE_SNAPSHOT; mode++) {
-		sysctl_set("livecore_mode", mode);
-		target_start(&t, "crasher", NULL);
-		target_settle(&t);
-		slot = &t.page->slot[CRASHERS - 1];
-		STORE(slot->value[0], 2);
-		/* The pipe is full, and nobody reads. */
-		ASSERT_TRUE(EVENTUALLY(thread_waits_in(t.pid, slot->tid, "anon_pipe_write")));
-		for (int i = 0; i < CRASHERS - 1; i++)
-			ASSERT_TRUE(EVENTUALLY(thread_state(t.pid, t.page->slot[i].tid) != 'R'));
-		fd = core_open(t.pid);
-		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, image_read(&ours, fd));
-		EXPECT_EQ(CRASHERS, ours.nr_threads);
-		EXPECT_EQ(0, live_count(&ours, LIVECORE_THREAD_ZEROED));
-		/* Held or not, it goes on dumping. */
-		EXPECT_EQ(0, race_process_end(race_process(open_gate, self->gate)));
-		status = target_dies_within(&t, EVENT_SECONDS);
-		EXPECT_TRUE(WIFSIGNALED(status));
-		EXPECT_EQ(SIGSEGV, WTERMSIG(status));
-		EXPECT_TRUE(WCOREDUMP(status));
-		close(fd);
-		expect_core(_metadata, self->core, &theirs);
-		for (size_t i = 0; i < theirs.nr_threads; i++) {
-			pid_t tid = theirs.threads[i].tid;
-			const struct image_thread *thread = image_thread(&ours, tid);
+	target_start(&t, "crasher", NULL);
+	target_settle(&t);
+	slot = &t.page->slot[CRASHERS - 1];
+	STORE(slot->value[0], 2);
+	/* The pipe is full, and nobody reads. */
+	ASSERT_TRUE(EVENTUALLY(thread_waits_in(t.pid, slot->tid, "anon_pipe_write")));
+	for (int i = 0; i < CRASHERS - 1; i++)
+		ASSERT_TRUE(EVENTUALLY(thread_state(t.pid, t.page->slot[i].tid) != 'R'));
+	fd = core_open(t.pid);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, image_read(&ours, fd));
+	EXPECT_EQ(CRASHERS, ours.nr_threads);
+	EXPECT_EQ(0, live_count(&ours, LIVECORE_THREAD_ZEROED));
+	/* Held or not, it goes on dumping. */
+	EXPECT_EQ(0, race_process_end(race_process(open_gate, gate)));
+	status = target_dies_within(&t, EVENT_SECONDS);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGSEGV, WTERMSIG(status));
+	EXPECT_TRUE(WCOREDUMP(status));
+	close(fd);
+	expect_core(_metadata, core, &theirs);
+	for (size_t i = 0; i < theirs.nr_threads; i++) {
+		pid_t tid = theirs.threads[i].tid;
+		const struct image_thread *thread = image_thread(&ours, tid);
 
-			ASSERT_NE(NULL, thread);
-			EXPECT_EQ(0, memcmp(thread->prstatus->pr_reg,
-					    theirs.threads[i].prstatus->pr_reg,
-					    sizeof(thread->prstatus->pr_reg)))
-				TH_LOG("thread %zu", i);
-		}
-		image_free(&ours);
-		image_free(&theirs);
+		ASSERT_NE(NULL, thread);
+		EXPECT_EQ(0, memcmp(thread->prstatus->pr_reg,
+				    theirs.threads[i].prstatus->pr_reg,
+				    sizeof(thread->prstatus->pr_reg)))
+			TH_LOG("thread %zu", i);
 	}
+	image_free(&ours);
+	image_free(&theirs);
+}
+
+TEST_F_TIMEOUT(crash, while_the_kernel_dumps, CORE_TEST_SECONDS)
+{
+	unsigned long n = 2 * rounds(1);
+
+	for (unsigned long i = 0; i < n; i++) {
+		sysctl_set("livecore_mode", i % 2 ? LIVECORE_MODE_SNAPSHOT : LIVECORE_MODE_HOLD);
+		dump_while_the_kernel_does(_metadata, self->gate, self->core);
+	}
+	tally("dumps", n);
+	tally("races provoked", n);
 }
 
 /* It crashes at any point: the kernel's core is whole, and the process gone. */
@@ -628,7 +637,7 @@ static int read_error(int fd)
 	return got ? errno : 0;
 }
 
-TEST_F_TIMEOUT(out_of_memory, of_the_system, CORE_TEST_SECONDS)
+static void run_system_out_of_memory(struct __test_metadata *_metadata, int mode)
 {
 	struct target t;
 	int fd, status;
@@ -644,9 +653,18 @@ TEST_F_TIMEOUT(out_of_memory, of_the_system, CORE_TEST_SECONDS)
 	oom_restore();
 	EXPECT_NE(-1, status);
 	EXPECT_TRUE(WIFSIGNALED(status));
-	EXPECT_EQ(variant->mode == LIVECORE_MODE_HOLD ? ECANCELED : ENOMEM, read_error(fd));
+	EXPECT_EQ(mode == LIVECORE_MODE_HOLD ? ECANCELED : ENOMEM, read_error(fd));
 	close(fd);
-	tally("races provoked", 1);
+}
+
+TEST_F_TIMEOUT(out_of_memory, of_the_system, CORE_TEST_SECONDS)
+{
+	unsigned long n = rounds(1);
+
+	for (unsigned long i = 0; i < n; i++)
+		run_system_out_of_memory(_metadata, variant->mode);
+	tally("dumps", n);
+	tally("races provoked", n);
 }
 
 struct hog {
@@ -664,15 +682,14 @@ static int hog(void *argument)
 }
 
 /* Who is killed gives its memory back, so that the other one can have it. */
-TEST_F_TIMEOUT(out_of_memory, of_a_cgroup, CORE_TEST_SECONDS)
+static void run_cgroup_out_of_memory(struct __test_metadata *_metadata, int mode)
 {
-	struct hog hungry = { .mib = VICTIM_MIB };
+	struct reader_page *page = make_page();
+	struct hog hungry = { .start = &page->start, .mib = VICTIM_MIB };
 	struct target t;
 	int fd, status;
 	pid_t pid;
 
-	race_seed(0);
-	hungry.start = &make_page()->start;
 	cgroup_enter();
 	target_start(&t, "victim", "24");
 	pid = race_process(hog, &hungry);
@@ -692,9 +709,19 @@ TEST_F_TIMEOUT(out_of_memory, of_a_cgroup, CORE_TEST_SECONDS)
 	EXPECT_EQ(0, race_process_end(pid));
 	oom_over();
 	oom_restore();
-	EXPECT_EQ(variant->mode == LIVECORE_MODE_HOLD ? ECANCELED : ENOMEM, read_error(fd));
+	EXPECT_EQ(mode == LIVECORE_MODE_HOLD ? ECANCELED : ENOMEM, read_error(fd));
 	close(fd);
-	tally("races provoked", 1);
+	CHECK(munmap(page, sizeof(*page)));
+}
+
+TEST_F_TIMEOUT(out_of_memory, of_a_cgroup, CORE_TEST_SECONDS)
+{
+	unsigned long n = rounds(1);
+
+	for (unsigned long i = 0; i < n; i++)
+		run_cgroup_out_of_memory(_metadata, variant->mode);
+	tally("dumps", n);
+	tally("races provoked", n);
 }
 
 CORE_TEST_MAIN
