@@ -474,7 +474,7 @@ static int read_under_supervision(void *argument)
 	return pread(fd, &byte, 1, 0) < 0 ? errno : 0;
 }
 
-CORE_TEST(seccomp_of_the_reader)
+CORE_RACE(seccomp_of_the_reader, 1)
 {
 	struct target t;
 	double begin;
@@ -576,7 +576,6 @@ FIXTURE_SETUP(served)
 		close(CHECK(mkstemp(self->path[i])));
 	}
 	sysctl_prepare(&self->sysctls);
-	sysctl_set("livecore_stall_ms", STALL_MS);
 }
 
 FIXTURE_TEARDOWN_PARENT(served)
@@ -657,13 +656,14 @@ static bool sleeps_in_slot(struct target *t, uint32_t n, long nr)
 }
 
 /* Its mappings are locked for good, before anybody is held: open says so. */
-TEST_F_TIMEOUT(served, maps_its_own_file, CORE_TEST_SECONDS)
+static void map_own_file_once(struct __test_metadata *_metadata, const char *path)
 {
 	struct image image;
 	struct target t;
 	double begin;
 
-	target_start(&t, "serves_itself", self->path[0]);
+	sysctl_set("livecore_stall_ms", STALL_MS);
+	target_start(&t, "serves_itself", path);
 	ASSERT_TRUE(EVENTUALLY(sleeps_in_slot(&t, 2, SYS_pread64)));
 	target_do(&t, 'm');
 	ASSERT_TRUE(EVENTUALLY(sleeps_in_slot(&t, 3, SYS_mmap)));
@@ -679,6 +679,17 @@ TEST_F_TIMEOUT(served, maps_its_own_file, CORE_TEST_SECONDS)
 	image_free(&image);
 	EXPECT_EQ(0, t.page->value[WRONG]);
 	EXPECT_EQ(0, target_finish(&t));
+	CHECK(umount2(path, MNT_DETACH));
+}
+
+TEST_F_TIMEOUT(served, maps_its_own_file, CORE_TEST_SECONDS)
+{
+	unsigned long n = rounds(1);
+
+	for (unsigned long i = 0; i < n; i++)
+		map_own_file_once(_metadata, self->path[0]);
+	tally("dumps", n);
+	tally("races provoked", n);
 }
 
 /* Thousands of threads that are all woken while a dump opens. */
