@@ -543,17 +543,16 @@ CORE_TEST(killed_while_they_are_held)
 }
 
 /* With whom they are to die. */
-CORE_TEST(killed_and_they_with_him)
+CORE_RACE(killed_and_they_with_him, 1)
 {
-	struct tracer tracer = { .page = make_page(), .options = PTRACE_O_EXITKILL };
 	struct target t;
+	struct tracer tracer = { .t = &t, .page = make_page(), .options = PTRACE_O_EXITKILL };
 	int fd, status;
 	char byte;
 	pid_t pid;
 
 	target_start(&t, "traced", NULL);
 	target_settle(&t);
-	tracer.t = &t;
 	pid = start_tracer(&tracer);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
@@ -565,6 +564,7 @@ CORE_TEST(killed_and_they_with_him)
 	EXPECT_EQ(-1, pread(fd, &byte, 1, 0));
 	EXPECT_TRUE(race_read_says(errno));
 	close(fd);
+	CHECK(munmap(tracer.page, sizeof(*tracer.page)));
 }
 
 /* Who is at the entry of exit() when a dump opens comes to its work amid that. */
