@@ -95,7 +95,7 @@ static void publish(struct target_self *self)
 	self->page->value[STOP] = (uint64_t)stop;
 }
 
-/* They begin when they are told to: by then they have little of the CPUs. */
+/* They begin when all of them are there. */
 TARGET(spinners)
 {
 	static const char bytes[SPINNERS];
@@ -200,8 +200,9 @@ RUNNING_TEST(waiting_for_a_cpu)
 		SKIP(return, "a CPU without AVX");
 	cgroup_create("+cpu");
 	target_start(&t, "spinners", NULL);
-	cgroup_limit(QUOTA_US, PERIOD_US);
 	target_do(&t, 's');
+	/* Now: with no more than this it would take them long to begin. */
+	cgroup_limit(QUOTA_US, PERIOD_US);
 	sysctl_set("livecore_timeout_ms", TIMEOUT_MS);
 	for (int round = 0; round < ROUNDS && !running; round++) {
 		int fd = core_open(t.pid);
