@@ -174,12 +174,6 @@ FIXTURE_TEARDOWN_PARENT(exec)
 	rmdir(self->directory);
 }
 
-/* A descriptor of the target's userfaultfd that stays when it is gone. */
-static int take_uffd(struct target *t)
-{
-	return CHECK(syscall(SYS_pidfd_getfd, t->pidfd, (int)t->page->value[UFFD], 0));
-}
-
 TEST_F_TIMEOUT(exec, not_held_and_not_seen, CORE_TEST_SECONDS)
 {
 	static char page[PAGE] = "";
@@ -194,7 +188,7 @@ TEST_F_TIMEOUT(exec, not_held_and_not_seen, CORE_TEST_SECONDS)
 	target_start(&t, "executes", argument);
 	new_slot = &t.page->slot[NEW_PROGRAM];
 	target_settle(&t);
-	uffd = take_uffd(&t);
+	uffd = target_take_fd(&t, t.page->value[UFFD]);
 	fd = core_open_as(variant->uid, t.pid);
 	ASSERT_LE(0, fd);
 	/* Still the old program, whole. */
@@ -243,7 +237,7 @@ TEST_F_TIMEOUT(exec, next_dump_is_its_own, CORE_TEST_SECONDS)
 		 variant->rings, self->program);
 	target_start(&t, "executes", argument);
 	target_settle(&t);
-	uffd = take_uffd(&t);
+	uffd = target_take_fd(&t, t.page->value[UFFD]);
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
 	missing_page_supply(uffd, t.page->value[ADDRESS], page);

@@ -586,7 +586,7 @@ FAULTS_TEST(new_threads)
 		fd = core_open(t->pid);
 		ASSERT_LE(0, fd);
 		faults = faults_of(t->pid, maker->tid);
-		uffd = CHECK(syscall(SYS_pidfd_getfd, t->pidfd, LOAD(t->page->value[UFFD]), 0));
+		uffd = target_take_fd(t, LOAD(t->page->value[UFFD]));
 		made = LOAD(t->page->value[MADE]);
 		turns = LOAD(maker->counter);
 		faults_arm(faults, ++nth);

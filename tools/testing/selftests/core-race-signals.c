@@ -520,11 +520,6 @@ TARGET(asker)
 	return 0;
 }
 
-static int take_fd(struct target *t, int fd)
-{
-	return CHECK(syscall(SYS_pidfd_getfd, t->pidfd, fd, 0));
-}
-
 /*
  * A dump that an alarm is still to come to, every few milliseconds. None comes
  * while one is pending, and one from before the dump does not end it.
@@ -554,8 +549,8 @@ CORE_TEST(what_was_asked_for)
 
 		target_start(&t, "asker", NULL);
 		target_settle(&t);
-		full = take_fd(&t, t.page->value[PIPE]);
-		async = take_fd(&t, t.page->value[ASYNC]);
+		full = target_take_fd(&t, t.page->value[PIPE]);
+		async = target_take_fd(&t, t.page->value[ASYNC]);
 
 		fd = dump_with(&t, policy);
 		ASSERT_LE(0, fd);

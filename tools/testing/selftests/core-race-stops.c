@@ -296,11 +296,6 @@ TARGET(asker)
 	return 0;
 }
 
-static int take_fd(struct target *t, int fd)
-{
-	return CHECK(syscall(SYS_pidfd_getfd, t->pidfd, fd, 0));
-}
-
 /* As the kernel does what a process has asked for. */
 static void queue_as(struct target *t, int signal, int code)
 {
@@ -319,8 +314,8 @@ CORE_TEST(asked_by_itself)
 	sysctl_set("livecore_stall_ms", NEVER_MS);
 	target_start(&t, "asker", NULL);
 	target_settle(&t);
-	async = take_fd(&t, t.page->value[ASYNC]);
-	queue = take_fd(&t, t.page->value[QUEUE]);
+	async = target_take_fd(&t, t.page->value[ASYNC]);
+	queue = target_take_fd(&t, t.page->value[QUEUE]);
 	for (size_t i = 0; i < 3 * ARRAY_SIZE(job_control); i++)
 		for (size_t way = 0; way < 2 + ARRAY_SIZE(codes); way++) {
 			unsigned int policy = i % 3;

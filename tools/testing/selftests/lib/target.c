@@ -205,6 +205,11 @@ int target_dies_within(struct target *target, int seconds)
 	return status;
 }
 
+int target_take_fd(const struct target *target, int fd)
+{
+	return CHECK(syscall(SYS_pidfd_getfd, target->pidfd, fd, 0));
+}
+
 int target_finish(struct target *target)
 {
 	int status;

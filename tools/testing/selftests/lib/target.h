@@ -81,6 +81,9 @@ void target_expect(struct target *target, char event);
 /* Sends @command and waits for the same letter as the answer. */
 void target_do(struct target *target, char command);
 
+/* A descriptor of our own of what is one of the target's: it stays when the target is gone. */
+int target_take_fd(const struct target *target, int fd);
+
 /* Lets the target end by itself, or kills it: the status of waitpid(). */
 int target_finish(struct target *target);
 int target_kill(struct target *target);
