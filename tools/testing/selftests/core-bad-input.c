@@ -115,22 +115,6 @@ BAD_TEST(sysctls_are_written_at_once)
 	close(fd);
 }
 
-/* What @count says in a child that has become somebody. */
-static int counted_as(become_t become, int (*count)(void))
-{
-	pid_t child;
-	int status;
-
-	fflush(NULL);
-	child = CHECK(fork());
-	if (!child) {
-		become();
-		_exit(count());
-	}
-	CHECK(waitpid(child, &status, 0));
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 /* Errors other than that nobody but root may write, while everybody may know. */
 static int wrong_opens(void)
 {
@@ -146,9 +130,9 @@ static int wrong_opens(void)
 
 BAD_TEST(sysctls_are_roots)
 {
-	EXPECT_EQ(0, counted_as(become_a, wrong_opens));
-	EXPECT_EQ(0, counted_as(become_a_as_root_of_userns, wrong_opens));
-	EXPECT_EQ(0, counted_as(become_a_with_ptrace, wrong_opens));
+	EXPECT_EQ(0, outcome_as(become_a, wrong_opens));
+	EXPECT_EQ(0, outcome_as(become_a_as_root_of_userns, wrong_opens));
+	EXPECT_EQ(0, outcome_as(become_a_with_ptrace, wrong_opens));
 }
 
 /* Another value, which it may have. */
@@ -181,8 +165,8 @@ static int wrong_writes(void)
 /* To be root is not enough. */
 BAD_TEST(sysctls_take_ptrace)
 {
-	EXPECT_EQ(0, counted_as(become_root_without_ptrace, wrong_writes));
-	EXPECT_EQ(0, counted_as(become_root_without_caps, wrong_writes));
+	EXPECT_EQ(0, outcome_as(become_root_without_ptrace, wrong_writes));
+	EXPECT_EQ(0, outcome_as(become_root_without_caps, wrong_writes));
 	for (size_t k = 0; k < ARRAY_SIZE(knobs); k++) {
 		char text[32];
 

@@ -41,14 +41,6 @@ static const struct {
 	{ become_a_with_ptrace, true }, { become_a_as_root_of_userns, false },
 };
 
-/* The gate is asked first, but after the mode bits, which are those of `syscall`, too. */
-static int expected(int level, bool privileged, int mode_bits)
-{
-	bool gate = level >= 2 || (level == 1 && privileged);
-
-	return mode_bits || gate ? EACCES : EPERM;
-}
-
 TEST_F_TIMEOUT(no_attach, nobody, CORE_TEST_SECONDS)
 {
 	struct target of_root, of_a;
@@ -78,9 +70,9 @@ TEST_F_TIMEOUT(no_attach, nobody, CORE_TEST_SECONDS)
 			bool privileged = everybody[i].privileged;
 
 			sysctl_set("livecore_enable", level);
-			EXPECT_EQ(expected(level, privileged, bits_of_a),
+			EXPECT_EQ(core_outcome(level, privileged, bits_of_a, EACCES),
 				  open_outcome_of(become, of_a.pid, "core"));
-			EXPECT_EQ(expected(level, privileged, bits_of_root),
+			EXPECT_EQ(core_outcome(level, privileged, bits_of_root, EACCES),
 				  open_outcome_of(become, of_root.pid, "core"));
 			EXPECT_EQ(level == 3 ? 0 : EPERM, open_outcome(become, "/proc/self/core"));
 		}

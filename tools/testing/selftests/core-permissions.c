@@ -288,18 +288,6 @@ static void end_attempt(struct attempt *attempt)
 		FAIL("status %#x", status);
 }
 
-/*
- * Of another process. What may be decided before livecore is asked at all is
- * seen at `syscall`, which has the same owner and looks at nothing but that.
- */
-static int expected_core(int level, bool privileged, int mode_bits, int mem)
-{
-	bool gate = level >= 2 || (level == 1 && privileged);
-	int behind = gate ? mem : EPERM;
-
-	return mode_bits ? mode_bits : behind;
-}
-
 /* How often `core` was opened is what is returned. */
 static unsigned int compare(struct __test_metadata *_metadata, const struct opener *opener,
 			    pid_t pid, int expected_mem, const char *what)
@@ -318,7 +306,7 @@ static unsigned int compare(struct __test_metadata *_metadata, const struct open
 
 		sysctl_set("livecore_enable", level);
 		core = try(&attempt, "core");
-		EXPECT_EQ(expected_core(level, opener->privileged, mode_bits, mem), core)
+		EXPECT_EQ(core_outcome(level, opener->privileged, mode_bits, mem), core)
 			TH_LOG("level %d: %s, %s", level, opener->name, what);
 		opened += !core;
 	}
@@ -571,7 +559,7 @@ PERMISSIONS_TEST(yama_relations)
 		EXPECT_EQ(child, closed_outcome(open_as(USER_A, plain.pid, "mem")));
 		for (int level = 0; level < LEVELS; level++) {
 			sysctl_set("livecore_enable", level);
-			EXPECT_EQ(expected_core(level, false, 0, child),
+			EXPECT_EQ(core_outcome(level, false, 0, child),
 				  closed_outcome(open_as(USER_A, plain.pid, "core")))
 				TH_LOG("level %d: the parent, %s", level, what);
 		}

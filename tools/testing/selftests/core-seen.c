@@ -262,21 +262,15 @@ static int seen_from_inside(void)
 
 CORE_TEST(reader_of_another_namespace_is_nobody)
 {
-	int fd, status;
 	struct target t;
-	pid_t child;
+	int fd;
 
 	CHECK(unshare(CLONE_NEWPID | CLONE_NEWNS));
 	CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	target_start(&t, "named", "0 init");
 	fd = core_open(t.pid);
 	ASSERT_LE(0, fd);
-	child = CHECK(fork());
-	if (!child)
-		_exit(seen_from_inside());
-	CHECK(waitpid(child, &status, 0));
-	ASSERT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(1, WEXITSTATUS(status));
+	EXPECT_EQ(1, outcome_as(become_root, seen_from_inside));
 	close(fd);
 	EXPECT_EQ(0, target_finish(&t));
 }
@@ -288,7 +282,6 @@ static int wrong_uids_in_namespace(void)
 	struct target t;
 	int fd;
 
-	become_a_as_root_of_userns();
 	target_start(&t, "named", "0 of-a");
 	fd = core_open(t.pid);
 	if (fd < 0)
@@ -305,16 +298,8 @@ static int wrong_uids_in_namespace(void)
 
 CORE_TEST(uids_are_those_of_the_namespace)
 {
-	pid_t child;
-	int status;
-
 	sysctl_set("livecore_enable", 2);
-	child = CHECK(fork());
-	if (!child)
-		_exit(wrong_uids_in_namespace());
-	CHECK(waitpid(child, &status, 0));
-	ASSERT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(0, WEXITSTATUS(status));
+	EXPECT_EQ(0, outcome_as(become_a_as_root_of_userns, wrong_uids_in_namespace));
 }
 
 /* The kernel lets so many such lines pass at a time: again, until one has. */

@@ -93,6 +93,31 @@ void become_a_as_root_of_userns(void)
 	CHECK(prctl(PR_SET_DUMPABLE, 1));
 }
 
+int outcome_as(become_t become, int (*ask)(void))
+{
+	pid_t child;
+	int status;
+
+	fflush(NULL);
+	child = CHECK(fork());
+	if (!child) {
+		become();
+		_exit(ask());
+	}
+	CHECK(waitpid(child, &status, 0));
+	if (!WIFEXITED(status))
+		FAIL("child: status %#x", status);
+	return WEXITSTATUS(status);
+}
+
+int core_outcome(int level, bool privileged, int mode_bits, int mem)
+{
+	bool gate = level >= 2 || (level == 1 && privileged);
+	int behind = gate ? mem : EPERM;
+
+	return mode_bits ? mode_bits : behind;
+}
+
 int open_outcome(become_t become, const char *path)
 {
 	pid_t child;

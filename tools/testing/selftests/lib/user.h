@@ -5,6 +5,7 @@
 #ifndef LIVECORE_USER_H
 #define LIVECORE_USER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,6 +28,9 @@ void become_a_with_ptrace(void);	/* USER_A with CAP_SYS_PTRACE and no other */
 void become_with_caps(uid_t uid, uint64_t caps);	/* these, each its bit, and no other */
 void become_a_as_root_of_userns(void);	/* all capabilities, but only there */
 
+/* What @ask returns, 0 to 255, in a child that has become somebody. */
+int outcome_as(become_t become, int (*ask)(void));
+
 /* Opens @path read-only in a child that has become somebody: 0, or the errno. */
 int open_outcome(become_t become, const char *path);
 
@@ -41,6 +45,13 @@ int core_open_as(uid_t uid, pid_t pid);
 
 /* The same of /proc/@pid/@name. */
 int open_as(uid_t uid, pid_t pid, const char *name);
+
+/*
+ * What opening `core` of another process has to say: where the gate is open, the
+ * same as `mem`. @mode_bits: what is decided before livecore is asked at all, which
+ * is seen at `syscall`: that has the same owner, and looks at nothing else.
+ */
+int core_outcome(int level, bool privileged, int mode_bits, int mem);
 
 /* Makes the calling process one of user @uid that others may dump. */
 void become_dumpable(uid_t uid);
