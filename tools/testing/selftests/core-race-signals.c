@@ -65,11 +65,6 @@ static sigset_t all_signals(void)
 
 static struct target_page *our_page;
 
-static void was_delivered(int signal)
-{
-	__atomic_add_fetch(&our_page->value[signal], 1, __ATOMIC_SEQ_CST);
-}
-
 static void *wait_for_signals(void *argument)
 {
 	struct target_slot *slot = argument;
@@ -169,6 +164,7 @@ TARGET(taker)
 
 	CHECK(setrlimit(RLIMIT_CORE, &none));
 	our_page = self->page;
+	count_deliveries(self);
 	dispose(*self->argument);
 	target_spinners(self, 1);
 	if (*self->argument == WAITED_FOR)
@@ -189,11 +185,6 @@ TARGET(taker)
 /* The test's side. */
 
 enum sender { BY_PROCESS, BY_THREAD, BY_QUEUE, BY_ITS_TIMER, SENDERS };
-
-static uint64_t delivered(struct target *t, int signal)
-{
-	return LOAD(t->page->value[signal]);
-}
 
 static void send_signal(struct target *t, enum disposition how, enum sender sender, int signal)
 {
@@ -248,11 +239,6 @@ static bool ends_hold(enum disposition how, int signal, enum sender sender, unsi
 	default:
 		return false;
 	}
-}
-
-static unsigned int state_of(int fd)
-{
-	return live_info_of(fd).state;
 }
 
 static bool is_pending(pid_t pid, int signal)
@@ -485,7 +471,7 @@ TARGET(asker)
 	int full[2], async[2];
 	pid_t child;
 
-	our_page = self->page;
+	count_deliveries(self);
 	for (size_t i = 0; i < ARRAY_SIZE(asked); i++)
 		CHECK(sigaction(asked[i], &action, NULL));
 	child = CHECK(fork());
@@ -726,6 +712,7 @@ TARGET(counter)
 	sigset_t set;
 
 	our_page = self->page;
+	count_deliveries(self);
 	CHECK(sigaction(SIGUSR1, &action, NULL));
 	CHECK(sigaction(SIGTERM, &action, NULL));
 	action.sa_sigaction = handle_number;

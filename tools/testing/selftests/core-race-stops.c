@@ -28,20 +28,13 @@ enum {
 	QUEUE,			/* a message queue that does */
 };
 
-static struct target_page *our_page;
-
-static void was_delivered(int signal)
-{
-	__atomic_add_fetch(&our_page->value[signal], 1, __ATOMIC_SEQ_CST);
-}
-
 /* "h" handles SIGCONT, "d" does not. */
 TARGET(taker)
 {
 	struct sigaction action = { .sa_handler = was_delivered, .sa_flags = SA_RESTART };
 	char command;
 
-	our_page = self->page;
+	count_deliveries(self);
 	if (*self->argument == 'h')
 		CHECK(sigaction(SIGCONT, &action, NULL));
 	target_spinners(self, 1);
@@ -49,16 +42,6 @@ TARGET(taker)
 	while ((command = target_command(self)))
 		target_event(self, command);
 	return 0;
-}
-
-static uint64_t delivered(struct target *t, int signal)
-{
-	return LOAD(t->page->value[signal]);
-}
-
-static unsigned int state_of(int fd)
-{
-	return live_info_of(fd).state;
 }
 
 /* Job control. */
@@ -204,7 +187,7 @@ static void handle_job_control(struct target_self *self)
 {
 	struct sigaction action = { .sa_handler = was_delivered, .sa_flags = SA_RESTART };
 
-	our_page = self->page;
+	count_deliveries(self);
 	for (size_t i = 0; i < ARRAY_SIZE(job_control); i++)
 		CHECK(sigaction(job_control[i], &action, NULL));
 }

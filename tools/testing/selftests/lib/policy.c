@@ -8,6 +8,28 @@
 #include "policy.h"
 #include "race.h"
 
+static struct target_page *page;
+
+void count_deliveries(struct target_self *self)
+{
+	page = self->page;
+}
+
+void was_delivered(int signal)
+{
+	__atomic_add_fetch(&page->value[signal], 1, __ATOMIC_SEQ_CST);
+}
+
+uint64_t delivered(const struct target *t, int signal)
+{
+	return LOAD(t->page->value[signal]);
+}
+
+unsigned int state_of(int fd)
+{
+	return live_info_of(fd).state;
+}
+
 int dump_with(struct target *t, unsigned int policy)
 {
 	struct livecore_config config = {

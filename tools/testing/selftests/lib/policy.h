@@ -9,6 +9,16 @@
 
 #include "target.h"
 
+/* Target: a handler that counts in target_page.value[], by the signal, once it was told where. */
+void count_deliveries(struct target_self *self);
+void was_delivered(int signal);
+
+/* The test's side: how often it was. */
+uint64_t delivered(const struct target *t, int signal);
+
+/* LIVECORE_STATE_* of a dump. */
+unsigned int state_of(int fd);
+
 /* A dump of the registers alone: a descriptor or a negative errno. */
 int dump_with(struct target *t, unsigned int policy);
 
